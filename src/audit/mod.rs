@@ -1,0 +1,1 @@
+//! The audit API: the read side of the log.

@@ -1,0 +1,1 @@
+//! Configuration: one file per room. The only place that reads the environment.

@@ -1,0 +1,1 @@
+//! Hashes, JWS, the key ring, sealing, constant-time compare.

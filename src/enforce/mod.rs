@@ -1,0 +1,1 @@
+//! The pipeline every enforcement point shares, the tower layer, the proxy dialects.

@@ -1,0 +1,1 @@
+//! What every HTTP room shares: errors, request id, headers, trusted proxies, who-may extractors, cursors.

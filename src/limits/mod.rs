@@ -1,0 +1,1 @@
+//! Token buckets: keys, tiers, the local state.

@@ -1,0 +1,240 @@
+//! One entry of the audit log, before it has a sequence number.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::{Decision, PrincipalRef};
+use crate::base::{Rng, Timestamp, id};
+
+/// What a promise to record means for this event (`DECISIONS`: event classes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventClass {
+    /// Durable before the answer, or the answer is 503: admin and key changes, revocation, policy changes. Written as
+    /// an intake row of the transaction that changes the state.
+    Durable,
+    /// Group commit before the answer, 503 after 50 ms: logins, issuance, refusals of authenticated callers.
+    Before,
+    /// Queued; what a full queue drops is counted in one `audit.gap` event: decisions and reads.
+    Queued,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Allowed, issued, done.
+    Allowed,
+    /// Refused by policy, credentials or limits.
+    Denied,
+    /// Broke on our side.
+    Failed,
+}
+
+impl Outcome {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// From the wire name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Allowed, Self::Denied, Self::Failed].into_iter().find(|o| o.as_str() == text)
+    }
+}
+
+/// An event. Serialised in two halves: [`Event::personal`] can be erased later, [`Event::rest`] stays; the log's leaf
+/// commits to both (see `audit_log::leaf`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// `evt_…`, unique: appending the same event twice records it once.
+    pub id: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// `noun.verb`, from the closed list in `kind`.
+    pub kind: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who, when known.
+    pub principal: Option<PrincipalRef>,
+    /// The peer's address, when there was one.
+    pub address: Option<std::net::IpAddr>,
+    /// Cedar action or OAuth operation.
+    pub action: Option<Arc<str>>,
+    /// What it was done to: `Type::"id"` or a URI.
+    pub resource: Option<Arc<str>>,
+    /// A machine-readable reason: `DenyReason`, an OAuth error code, `rate_limited`.
+    pub reason: Option<Arc<str>>,
+    /// Determining policies.
+    pub policies: Vec<Arc<str>>,
+    /// Snapshot digest.
+    pub snapshot: Option<Arc<str>>,
+    /// `X-Request-ID`.
+    pub request_id: Option<Arc<str>>,
+    /// W3C trace id, 32 hex digits.
+    pub trace_id: Option<Arc<str>>,
+    /// How long the work took.
+    pub latency_us: Option<u64>,
+    /// How many like it this one stands for (folded floods); 1 unless folded.
+    pub count: u64,
+    /// Everything else that belongs to this kind (`jti`, `scope`, `kid`, …): no secrets, no personal data.
+    pub data: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The kinds of event there are.
+pub mod kind {
+    /// An access token was issued.
+    pub const TOKEN_ISSUED: &str = "token.issued";
+    /// The token endpoint refused.
+    pub const TOKEN_REFUSED: &str = "token.refused";
+    /// A token was revoked.
+    pub const TOKEN_REVOKED: &str = "token.revoked";
+    /// A token was introspected.
+    pub const TOKEN_INTROSPECTED: &str = "token.introspected";
+    /// A guarded call was decided.
+    pub const DECISION: &str = "decision";
+    /// A call was refused by a limit.
+    pub const RATE_LIMITED: &str = "rate.limited";
+    /// A caller without a usable credential was refused.
+    pub const UNAUTHENTICATED: &str = "auth.refused";
+    /// A client was created, changed, rotated, disabled, deleted.
+    pub const CLIENT_CHANGED: &str = "client.changed";
+    /// A signing key was generated, activated, retired.
+    pub const KEY_CHANGED: &str = "key.changed";
+    /// A policy snapshot was activated.
+    pub const POLICY_ACTIVATED: &str = "policy.activated";
+    /// A policy load failed; the last good snapshot stays.
+    pub const POLICY_REJECTED: &str = "policy.rejected";
+    /// The audit log was read.
+    pub const AUDIT_READ: &str = "audit.read";
+    /// Events were dropped because the queue was full; `count` says how many.
+    pub const AUDIT_GAP: &str = "audit.gap";
+    /// A process started serving.
+    pub const SERVICE_STARTED: &str = "service.started";
+    /// A process stopped serving.
+    pub const SERVICE_STOPPED: &str = "service.stopped";
+}
+
+/// The half that can be erased.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Personal {
+    /// `Type::"id"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// The peer's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// The half that stays.
+#[derive(Serialize)]
+struct Rest<'a> {
+    id: &'a str,
+    time: Timestamp,
+    kind: &'a str,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "slice_is_empty")]
+    policies: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_us: Option<u64>,
+    #[serde(skip_serializing_if = "is_one")]
+    count: u64,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    data: &'a serde_json::Map<String, serde_json::Value>,
+}
+
+fn slice_is_empty(policies: &&[Arc<str>]) -> bool {
+    policies.is_empty()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+impl Event {
+    /// A new event with a fresh id and nothing known but its kind and outcome.
+    pub fn new(kind: &'static str, outcome: Outcome, now: Timestamp, rng: &dyn Rng) -> Self {
+        Self {
+            id: id::new("evt", now, rng),
+            time: now,
+            kind,
+            outcome,
+            principal: None,
+            address: None,
+            action: None,
+            resource: None,
+            reason: None,
+            policies: Vec::new(),
+            snapshot: None,
+            request_id: None,
+            trace_id: None,
+            latency_us: None,
+            count: 1,
+            data: serde_json::Map::new(),
+        }
+    }
+
+    /// Takes over what a decision says: reason, policies, snapshot.
+    #[must_use]
+    pub fn decided(mut self, decision: &Decision) -> Self {
+        self.reason = decision.denied.map(|r| Arc::from(r.as_str()));
+        self.policies.clone_from(&decision.policies);
+        self.snapshot = Some(Arc::clone(&decision.snapshot));
+        if !decision.errors.is_empty() {
+            let ids = decision.errors.iter().map(|id| serde_json::Value::from(&**id)).collect();
+            self.data.insert("errors".to_owned(), serde_json::Value::Array(ids));
+        }
+        self
+    }
+
+    /// Adds one fact of this kind.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.data.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The bytes of the half that can be erased: JSON, `{}` when there is nothing personal.
+    pub fn personal(&self) -> Vec<u8> {
+        let half = Personal { principal: self.principal.as_ref().map(ToString::to_string), address: self.address };
+        serde_json::to_vec(&half).unwrap_or_default()
+    }
+
+    /// The bytes of the half that stays: JSON.
+    pub fn rest(&self) -> Vec<u8> {
+        let half = Rest {
+            id: &self.id,
+            time: self.time,
+            kind: self.kind,
+            outcome: self.outcome,
+            action: self.action.as_deref(),
+            resource: self.resource.as_deref(),
+            reason: self.reason.as_deref(),
+            policies: &self.policies,
+            snapshot: self.snapshot.as_deref(),
+            request_id: self.request_id.as_deref(),
+            trace_id: self.trace_id.as_deref(),
+            latency_us: self.latency_us,
+            count: self.count,
+            data: &self.data,
+        };
+        serde_json::to_vec(&half).unwrap_or_default()
+    }
+}

@@ -1,0 +1,1 @@
+//! The authorization server: metadata, token, introspection, revocation.

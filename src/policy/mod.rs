@@ -1,0 +1,1 @@
+//! Cedar: load a snapshot, index it, decide, explain. Pure; no HTTP.

@@ -1,0 +1,1 @@
+//! Both databases. The only place that knows SQL.

@@ -1,0 +1,1 @@
+//! Logs, traces, and the catalogue of every metric there is.

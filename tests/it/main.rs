@@ -1,0 +1,16 @@
+//! Everything that needs HTTP, SQL or files. Folders mirror the rooms; `house` guards the arrows between them.
+
+mod access;
+mod audit;
+mod audit_log;
+mod cli;
+mod config;
+mod crypto;
+mod end_to_end;
+mod enforce;
+mod house;
+mod limits;
+mod oauth;
+mod policy;
+mod store;
+mod support;
