@@ -1,0 +1,286 @@
+//! The log's tables: append under a fence, read by sequence number.
+
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::events::Row;
+use super::sql::{Handle, affected, run, statements};
+use super::{StoreError, Tx};
+use crate::base::Timestamp;
+
+statements! {
+    STATE = shared("select size, frontier, fence, intake_moved from log_state where id = 1");
+    /// A new holder moves the fence up; from then on the old one appends nothing.
+    FENCE = shared("update log_state set fence = $1 where id = 1 and fence <= $1");
+    ADVANCE = shared(
+        "update log_state set size = $2, frontier = $3, intake_moved = $4 where id = 1 and fence = $1 and size = $5"
+    );
+    INSERT_MANY = split(
+        "select 1",
+        "insert into events (seq, event_id, time, kind, outcome, principal, action, resource, request_id,
+             personal, personal_salt, rest, rest_salt, leaf)
+         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[])"
+    );
+    AFTER = shared(
+        "select seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf
+         from events where seq > $1 order by seq limit $2"
+    );
+    CHECKPOINT = shared("insert into checkpoints (size, note, time) values ($1, $2, $3) on conflict (size) do nothing");
+    LATEST_CHECKPOINT = shared("select size, note from checkpoints order by size desc limit 1");
+    LAST_SEQ = shared("select coalesce(max(seq), -1) from events");
+}
+
+const INSERT_SQLITE: &str = "insert into events (seq, event_id, time, kind, outcome, principal, action, resource, request_id, \
+     personal, personal_salt, rest, rest_salt, leaf) ";
+
+/// The log as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct State {
+    /// How many leaves it has; the next event's number.
+    pub size: i64,
+    /// The roots of its full subtrees, 32 bytes each, largest first.
+    pub frontier: Vec<u8>,
+    /// Whose turn it is to append.
+    pub fence: i64,
+    /// How far the intake has been moved (SQLite).
+    pub intake_moved: i64,
+}
+
+/// An event with its number and leaf hash.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its number: 0, 1, 2 … without gaps.
+    pub seq: i64,
+    /// The RFC 9162 leaf hash.
+    pub leaf: [u8; 32],
+    /// The event.
+    pub row: Row,
+}
+
+/// An entry as read: erased halves are `None`, the leaf stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number.
+    pub seq: i64,
+    /// `evt_…`.
+    pub event_id: String,
+    /// When it happened.
+    pub time: Timestamp,
+    /// JSON and salt of the half that can be erased.
+    pub personal: Option<(Vec<u8>, Vec<u8>)>,
+    /// JSON and salt of the half that stays.
+    pub rest: Option<(Vec<u8>, Vec<u8>)>,
+    /// The leaf hash.
+    pub leaf: Vec<u8>,
+}
+
+type StoredRow = (i64, String, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Vec<u8>);
+
+fn stored((seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf): StoredRow) -> Stored {
+    Stored {
+        seq,
+        event_id,
+        time: Timestamp::from_micros(time),
+        personal: personal.zip(personal_salt),
+        rest: rest.zip(rest_salt),
+        leaf,
+    }
+}
+
+/// Size, frontier and fence.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the row is missing.
+pub async fn state(handle: &mut impl Handle) -> Result<State, StoreError> {
+    let row: Option<(i64, Vec<u8>, i64, i64)> =
+        run!(handle, STATE, |conn, text| sqlx::query_as(text).fetch_optional(conn))?;
+    row.map(|(size, frontier, fence, intake_moved)| State { size, frontier, fence, intake_moved })
+        .ok_or_else(|| StoreError::Corrupt { table: "log_state", problem: "the row is missing".to_owned() })
+}
+
+/// Raises the fence for a new holder, and gives the state from which it goes on.
+///
+/// # Errors
+/// [`StoreError::Fenced`] when a later holder has been here.
+pub async fn raise_fence(tx: &mut Tx, fence: i64) -> Result<State, StoreError> {
+    let changed = affected!(tx, FENCE, |text| sqlx::query(text).bind(fence))?;
+    if changed == 0 {
+        return Err(StoreError::Fenced);
+    }
+    state(tx).await
+}
+
+/// Appends entries under the fence of `next`: all of them and the new state, or nothing.
+///
+/// # Errors
+/// [`StoreError::Fenced`] when another holder took over or the log is not where `size_before` says.
+pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry], next: &State) -> Result<(), StoreError> {
+    // The state row goes first: on PostgreSQL its lock keeps a second sequencer out until this one commits.
+    let changed = affected!(tx, ADVANCE, |text| sqlx::query(text)
+        .bind(next.fence)
+        .bind(next.size)
+        .bind(&next.frontier)
+        .bind(next.intake_moved)
+        .bind(size_before))?;
+    if changed == 0 {
+        return Err(StoreError::Fenced);
+    }
+    match tx {
+        Tx::Sqlite(conn) => {
+            // 14 columns of 100 rows stay well under SQLite's 32,766 parameters, and one statement serves all but the rest.
+            for chunk in entries.chunks(100) {
+                let mut insert = QueryBuilder::<Sqlite>::new(INSERT_SQLITE);
+                insert.push_values(chunk, |mut values, entry| {
+                    let row = &entry.row;
+                    values
+                        .push_bind(entry.seq)
+                        .push_bind(row.event_id.as_str())
+                        .push_bind(row.time.as_micros())
+                        .push_bind(row.kind.as_str())
+                        .push_bind(row.outcome.as_str())
+                        .push_bind(row.principal.as_deref())
+                        .push_bind(row.action.as_deref())
+                        .push_bind(row.resource.as_deref())
+                        .push_bind(row.request_id.as_deref())
+                        .push_bind(row.personal.as_slice())
+                        .push_bind(row.personal_salt.as_slice())
+                        .push_bind(row.rest.as_slice())
+                        .push_bind(row.rest_salt.as_slice())
+                        .push_bind(entry.leaf.as_slice());
+                });
+                insert.build().execute(&mut **conn).await.map_err(|e| INSERT_MANY.failed(e))?;
+            }
+        }
+        Tx::Postgres(conn) => {
+            macro_rules! column {
+                ($field:ident) => {
+                    entries.iter().map(|e| e.row.$field.clone()).collect::<Vec<_>>()
+                };
+            }
+            sqlx::query(INSERT_MANY.postgres)
+                .bind(entries.iter().map(|e| e.seq).collect::<Vec<_>>())
+                .bind(column!(event_id))
+                .bind(entries.iter().map(|e| e.row.time.as_micros()).collect::<Vec<_>>())
+                .bind(column!(kind))
+                .bind(column!(outcome))
+                .bind(column!(principal))
+                .bind(column!(action))
+                .bind(column!(resource))
+                .bind(column!(request_id))
+                .bind(column!(personal))
+                .bind(column!(personal_salt))
+                .bind(column!(rest))
+                .bind(column!(rest_salt))
+                .bind(entries.iter().map(|e| e.leaf.to_vec()).collect::<Vec<_>>())
+                .execute(&mut **conn)
+                .await
+                .map_err(|e| INSERT_MANY.failed(e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Up to `limit` entries after number `seq`, in order; `-1` starts at the beginning.
+///
+/// # Errors
+/// When the database fails.
+pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<Stored>, StoreError> {
+    let rows: Vec<StoredRow> =
+        run!(handle, AFTER, |conn, text| sqlx::query_as(text).bind(seq).bind(limit).fetch_all(conn))?;
+    Ok(rows.into_iter().map(stored).collect())
+}
+
+/// The number of the last entry, `-1` when there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last_seq(handle: &mut impl Handle) -> Result<i64, StoreError> {
+    let row: (i64,) = run!(handle, LAST_SEQ, |conn, text| sqlx::query_as(text).fetch_one(conn))?;
+    Ok(row.0)
+}
+
+/// Keeps a signed tree head.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_checkpoint(tx: &mut Tx, size: i64, note: &str, now: Timestamp) -> Result<(), StoreError> {
+    affected!(tx, CHECKPOINT, |text| sqlx::query(text).bind(size).bind(note).bind(now.as_micros())).map(drop)
+}
+
+/// The newest signed tree head: its size and its note.
+///
+/// # Errors
+/// When the database fails.
+pub async fn latest_checkpoint(handle: &mut impl Handle) -> Result<Option<(i64, String)>, StoreError> {
+    run!(handle, LATEST_CHECKPOINT, |conn, text| sqlx::query_as(text).fetch_optional(conn))
+}
+
+/// What a reader of the log asks for. Fields that are `None` ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Not before this.
+    pub since: Option<Timestamp>,
+    /// Before this.
+    pub until: Option<Timestamp>,
+    /// `Type::"id"`.
+    pub principal: Option<String>,
+    /// Action name.
+    pub action: Option<String>,
+    /// Outcome name.
+    pub outcome: Option<String>,
+    /// Resource text.
+    pub resource: Option<String>,
+    /// Event kind.
+    pub kind: Option<String>,
+    /// Request id.
+    pub request_id: Option<String>,
+}
+
+/// Up to `limit` entries that match, newest first, numbered below `before` (`None`: from the newest).
+///
+/// # Errors
+/// When the database fails.
+pub async fn page(
+    handle: &mut impl Handle,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    const SELECT: &str =
+        "select seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf from events where true";
+    // The same text for both databases; only what is bound differs by driver.
+    macro_rules! ask {
+        ($db:ty, $conn:expr) => {{
+            let mut query = QueryBuilder::<$db>::new(SELECT);
+            if let Some(before) = before {
+                query.push(" and seq < ").push_bind(before);
+            }
+            if let Some(since) = filter.since {
+                query.push(" and time >= ").push_bind(since.as_micros());
+            }
+            if let Some(until) = filter.until {
+                query.push(" and time < ").push_bind(until.as_micros());
+            }
+            for (column, value) in [
+                (" and principal = ", &filter.principal),
+                (" and action = ", &filter.action),
+                (" and outcome = ", &filter.outcome),
+                (" and resource = ", &filter.resource),
+                (" and kind = ", &filter.kind),
+                (" and request_id = ", &filter.request_id),
+            ] {
+                if let Some(value) = value {
+                    query.push(column).push_bind(value.as_str());
+                }
+            }
+            query.push(" order by seq desc limit ").push_bind(limit);
+            query.build_query_as::<StoredRow>().fetch_all($conn).await.map_err(|e| PAGE.failed(e))?
+        }};
+    }
+    const PAGE: super::sql::Sql = super::sql::Sql::shared("PAGE", SELECT);
+    let rows = match handle.conn() {
+        super::sql::Conn::Sqlite(conn) => ask!(Sqlite, conn),
+        super::sql::Conn::Postgres(conn) => ask!(sqlx::Postgres, conn),
+    };
+    Ok(rows.into_iter().map(stored).collect())
+}

@@ -1,0 +1,89 @@
+//! Migrations: embedded, the same numbers and names for both databases. On SQLite the log lives in a file of its own, so
+//! that tokens and audit do not share one writer lock; on PostgreSQL both sets go to one database.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+
+use super::{Store, StoreError};
+
+/// One migration in both dialects. `log` says which of SQLite's two files it belongs to.
+struct Pair {
+    version: i64,
+    name: &'static str,
+    log: bool,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! pair {
+    ($version:literal, $name:literal, log: $log:literal) => {
+        Pair {
+            version: $version,
+            name: $name,
+            log: $log,
+            sqlite: include_str!(concat!("migrations/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("migrations/postgres/", $name, ".sql")),
+        }
+    };
+}
+
+const ALL: &[Pair] = &[pair!(1, "0001_core", log: false), pair!(2, "0002_log", log: true)];
+
+fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {
+    let migrations = ALL.iter().filter_map(|pair| {
+        let sql = pick(pair)?;
+        Some(Migration::new(pair.version, Cow::Borrowed(pair.name), MigrationType::Simple, sql.into_sql_str(), false))
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// Where one migration stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationStatus {
+    /// Its number and name.
+    pub name: &'static str,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+async fn applied<C: Migrate>(conn: &mut C) -> Result<Vec<i64>, StoreError> {
+    conn.ensure_migrations_table("_sqlx_migrations").await.map_err(StoreError::Migrate)?;
+    let list = conn.list_applied_migrations("_sqlx_migrations").await.map_err(StoreError::Migrate)?;
+    Ok(list.into_iter().map(|m| m.version).collect())
+}
+
+impl Store {
+    /// Brings the database to this binary's schema. A database that is newer than the binary is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`] when a migration fails or the database knows migrations that this binary does not.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(files) => {
+                migrator(|p| (!p.log).then_some(p.sqlite)).run(&files.write).await.map_err(StoreError::Migrate)?;
+                migrator(|p| p.log.then_some(p.sqlite)).run(&files.log_write).await.map_err(StoreError::Migrate)
+            }
+            Self::Postgres(pool) => migrator(|p| Some(p.postgres)).run(pool).await.map_err(StoreError::Migrate),
+        }
+    }
+
+    /// Which migrations the database has.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        let have = match self {
+            Self::Sqlite(files) => {
+                let mut main = files.write.acquire().await.map_err(StoreError::Connect)?;
+                let mut log = files.log_write.acquire().await.map_err(StoreError::Connect)?;
+                let mut have = applied(&mut *main).await?;
+                have.extend(applied(&mut *log).await?);
+                have
+            }
+            Self::Postgres(pool) => applied(&mut *pool.acquire().await.map_err(StoreError::Connect)?).await?,
+        };
+        Ok(ALL.iter().map(|p| MigrationStatus { name: p.name, applied: have.contains(&p.version) }).collect())
+    }
+}
