@@ -1,0 +1,130 @@
+//! `[oauth]`: tokens, keys, and the APIs that tokens are for.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{server, text};
+use crate::model::Algorithm;
+
+/// `[oauth]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Oauth {
+    /// Lifetime of access tokens, unless the client or the resource has its own.
+    pub access_token_ttl: Duration,
+    /// What access tokens may be signed with, the default first. Never empty.
+    pub signing_algs: Vec<Algorithm>,
+    /// `max-age` of the key set, and how long a key is published before it signs.
+    pub jwks_max_age: Duration,
+    /// How long a key signs.
+    pub key_lifetime: Duration,
+    /// How long introspection's answer for an opaque token may be cached.
+    pub introspection_cache: Duration,
+    /// APIs beside the issuer itself.
+    pub resources: Vec<ResourceServer>,
+}
+
+/// An API that tokens are issued for (RFC 8707).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceServer {
+    /// The `aud` of its tokens.
+    pub id: String,
+    /// What its tokens look like.
+    pub tokens: TokenFormat,
+    /// Signature of its tokens, unless the client has its own.
+    pub alg: Option<Algorithm>,
+    /// Lifetime of its tokens, unless the client has its own.
+    pub ttl: Option<Duration>,
+}
+
+/// What an access token looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// Self-contained (RFC 9068).
+    Jwt,
+    /// Looked up by introspection (RFC 7662).
+    Opaque,
+}
+
+impl Default for Oauth {
+    fn default() -> Self {
+        Self {
+            access_token_ttl: Duration::from_secs(600),
+            signing_algs: Algorithm::ALL.to_vec(),
+            jwks_max_age: Duration::from_secs(300),
+            key_lifetime: Duration::from_secs(90 * 86_400),
+            introspection_cache: Duration::from_secs(5),
+            resources: Vec::new(),
+        }
+    }
+}
+
+impl Oauth {
+    /// The algorithm of tokens whose client and resource name none.
+    pub fn default_alg(&self) -> Algorithm {
+        self.signing_algs.first().copied().unwrap_or(Algorithm::ES256)
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>) -> Self {
+        let d = Self::default();
+        let mut oauth = Self {
+            access_token_ttl: r.parsed("oauth.access_token_ttl", d.access_token_ttl, ttl),
+            signing_algs: r.list("oauth.signing_algs", d.signing_algs.clone(), alg),
+            jwks_max_age: r.parsed("oauth.jwks_max_age", d.jwks_max_age, text::duration),
+            key_lifetime: r.parsed("oauth.key_lifetime", d.key_lifetime, text::duration),
+            introspection_cache: r.parsed("oauth.introspection_cache", d.introspection_cache, text::duration),
+            resources: r
+                .tables("oauth.resources", |f| {
+                    Some(ResourceServer {
+                        tokens: f.optional("tokens", format).unwrap_or(TokenFormat::Jwt),
+                        alg: f.optional("alg", alg),
+                        ttl: f.optional("ttl", ttl),
+                        id: f.required("id", server::resource_uri)?,
+                    })
+                })
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        if oauth.signing_algs.is_empty() {
+            r.wrong("oauth.signing_algs", "name at least one of ES256, EdDSA, RS256");
+            oauth.signing_algs = d.signing_algs;
+        }
+        if oauth.key_lifetime < oauth.jwks_max_age.saturating_mul(2) {
+            r.wrong("oauth.key_lifetime", "must be at least twice `oauth.jwks_max_age`, or keys overtake each other");
+        }
+        for (i, resource) in oauth.resources.iter().enumerate() {
+            if oauth.resources.iter().take(i).any(|other| other.id == resource.id) {
+                r.wrong("oauth.resources", format!("`{}` is there twice: keep one", resource.id));
+            }
+            if let Some(alg) = resource.alg.filter(|alg| !oauth.signing_algs.contains(alg)) {
+                let name = alg.as_str();
+                r.wrong(
+                    "oauth.resources",
+                    format!("`{}` asks for {name}: add it to `oauth.signing_algs`", resource.id),
+                );
+            }
+        }
+        oauth
+    }
+}
+
+fn alg(text: &str) -> Result<Algorithm, String> {
+    Algorithm::parse(text).ok_or_else(|| format!("`{text}` is not an algorithm: choose ES256, EdDSA or RS256"))
+}
+
+fn format(text: &str) -> Result<TokenFormat, String> {
+    match text {
+        "jwt" => Ok(TokenFormat::Jwt),
+        "opaque" => Ok(TokenFormat::Opaque),
+        _ => Err(format!("`{text}` is not a kind of token: choose \"jwt\" or \"opaque\"")),
+    }
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    let ttl = text::duration(text)?;
+    if (Duration::from_secs(5)..=Duration::from_secs(86_400)).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(format!("`{text}` is outside \"5s\" to \"24h\""))
+    }
+}
