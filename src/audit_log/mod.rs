@@ -1,1 +1,18 @@
-//! The append side of the audit log: the queue, group commit, the Merkle tree.
+//! The append side of the audit log: a bounded queue, group commit, the Merkle tree, signed tree heads, export and the
+//! offline verifier. Rooms hand events to [`AuditLog`]; what belongs to a state change is written by
+//! [`crate::store::events::intake`] in the transaction of that change instead.
+//!
+//! Numbers have no gaps, and what a full queue drops is itself one event that says how many. One process of a deployment
+//! appends at a time (the sequencer, by lease and fence); on SQLite the serving process appends straight to the log, on
+//! PostgreSQL every process commits to the intake and the sequencer moves it.
+
+pub mod checkpoint;
+pub mod export;
+pub mod fold;
+pub mod leaf;
+pub mod merkle;
+pub mod sequencer;
+pub mod verify;
+mod writer;
+
+pub use writer::{AuditLog, NotRecorded, Settings, Worker};

@@ -51,7 +51,7 @@ impl Outcome {
 /// commits to both (see `audit_log::leaf`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// `evt_…`, unique: appending the same event twice records it once.
+    /// `evt_…`, unique.
     pub id: String,
     /// When it happened.
     pub time: Timestamp,

@@ -57,7 +57,16 @@ pub struct Entry {
     pub row: Row,
 }
 
-/// An entry as read: erased halves are `None`, the leaf stays.
+/// One half of a stored event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// JSON, or `None` once it is erased.
+    pub body: Option<Vec<u8>>,
+    /// Its salt; of an erased half its commitment.
+    pub salt: Vec<u8>,
+}
+
+/// An entry as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its number.
@@ -66,23 +75,23 @@ pub struct Stored {
     pub event_id: String,
     /// When it happened.
     pub time: Timestamp,
-    /// JSON and salt of the half that can be erased.
-    pub personal: Option<(Vec<u8>, Vec<u8>)>,
-    /// JSON and salt of the half that stays.
-    pub rest: Option<(Vec<u8>, Vec<u8>)>,
+    /// The half that can be erased.
+    pub personal: Half,
+    /// The half that stays.
+    pub rest: Half,
     /// The leaf hash.
     pub leaf: Vec<u8>,
 }
 
-type StoredRow = (i64, String, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>, Vec<u8>);
+type StoredRow = (i64, String, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
 
 fn stored((seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf): StoredRow) -> Stored {
     Stored {
         seq,
         event_id,
         time: Timestamp::from_micros(time),
-        personal: personal.zip(personal_salt),
-        rest: rest.zip(rest_salt),
+        personal: Half { body: personal, salt: personal_salt },
+        rest: Half { body: rest, salt: rest_salt },
         leaf,
     }
 }

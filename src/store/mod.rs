@@ -190,7 +190,8 @@ impl Store {
                 .map_err(StoreError::Connect)?;
             return Ok(Self::Postgres(pool));
         }
-        Err(StoreError::Url(url.split(['@', '?']).next().unwrap_or_default().to_owned()))
+        // Only the scheme: what follows may hold a password.
+        Err(StoreError::Url(url.split(':').next().unwrap_or_default().to_owned()))
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {

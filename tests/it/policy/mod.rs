@@ -1,3 +1,1 @@
 //! Tests of `policy`.
-
-mod shipped;

@@ -1,4 +1,5 @@
--- The audit log: one leaf an event, numbered without gaps. Bodies may be erased later, `leaf` stays.
+-- The audit log: one leaf an event, numbered without gaps. A body may be erased later: its salt is then replaced by its
+-- commitment, and the leaf still follows from the row.
 create table events (
     seq integer primary key,
     event_id text not null,
@@ -10,9 +11,9 @@ create table events (
     resource text,
     request_id text,
     personal blob,
-    personal_salt blob,
+    personal_salt blob not null,
     rest blob,
-    rest_salt blob,
+    rest_salt blob not null,
     leaf blob not null
 ) strict;
 create index events_time on events (time);

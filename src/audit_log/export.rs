@@ -1,0 +1,154 @@
+//! The log as NDJSON, with everything that is needed to verify it offline: one line an entry, then what still waits in
+//! the intake, then the signed head.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::checkpoint;
+use crate::base::Clock;
+use crate::crypto::log_key::LogKey;
+use crate::store::log::Stored;
+use crate::store::{self, Store, StoreError};
+
+const PAGE: i64 = 1000;
+
+/// What a line of an export is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineType {
+    /// An entry of the log: `seq`, `leaf`, and its two halves.
+    Entry,
+    /// An event that is recorded but has no number yet: its two halves.
+    Waiting,
+    /// The signed head over all entries above: `note`, `public_key`. Always the last line.
+    Checkpoint,
+}
+
+/// One line of an export. `rest` and `personal` are verbatim: their bytes are what the leaf commits to. Of an erased half
+/// only the commitment is there, in place of the salt.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Line<'a> {
+    /// Which of the fields below there are.
+    pub r#type: LineType,
+    /// The entry's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<i64>,
+    /// The half that stays.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<&'a RawValue>,
+    /// The half that can be erased.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub personal: Option<&'a RawValue>,
+    /// Salt of `rest`, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest_salt: Option<String>,
+    /// Salt of `personal`, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personal_salt: Option<String>,
+    /// The leaf hash, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
+    /// The signed note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The Ed25519 key of the signature, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+}
+
+impl Line<'_> {
+    const fn new(r#type: LineType) -> Self {
+        Self {
+            r#type,
+            seq: None,
+            rest: None,
+            personal: None,
+            rest_salt: None,
+            personal_salt: None,
+            leaf: None,
+            note: None,
+            public_key: None,
+        }
+    }
+}
+
+/// Why an export stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output.
+    #[error("the export could not be written")]
+    Write(#[from] std::io::Error),
+    /// A stored body is not the JSON that was written.
+    #[error("entry {0} does not hold the JSON that was recorded; run `stockade audit verify`")]
+    Damaged(i64),
+}
+
+fn raw(seq: i64, bytes: &[u8]) -> Result<&RawValue, ExportError> {
+    serde_json::from_slice(bytes).map_err(|_| ExportError::Damaged(seq))
+}
+
+fn write_line(out: &mut impl Write, line: &Line<'_>) -> Result<(), ExportError> {
+    serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn write_entry(out: &mut impl Write, entry: &Stored) -> Result<(), ExportError> {
+    let line = Line {
+        seq: Some(entry.seq),
+        rest: entry.rest.body.as_deref().map(|bytes| raw(entry.seq, bytes)).transpose()?,
+        personal: entry.personal.body.as_deref().map(|bytes| raw(entry.seq, bytes)).transpose()?,
+        rest_salt: Some(STANDARD.encode(&entry.rest.salt)),
+        personal_salt: Some(STANDARD.encode(&entry.personal.salt)),
+        leaf: Some(STANDARD.encode(&entry.leaf)),
+        ..Line::new(LineType::Entry)
+    };
+    write_line(out, &line)
+}
+
+/// Writes the whole log; how many entries. What is appended while it runs is left to the next export.
+///
+/// # Errors
+/// [`ExportError`]; what was written until then ends without a checkpoint, and does not verify.
+pub async fn export(
+    store: &Store,
+    origin: &str,
+    key: &LogKey,
+    clock: &dyn Clock,
+    out: &mut impl Write,
+) -> Result<u64, ExportError> {
+    // The intake is read first: what waits now is either still waiting below or has a number by then.
+    let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
+    let note = checkpoint::sign_now(store, origin, key, clock.now()).await?;
+    let head = checkpoint::Checkpoint::open(&note, &key.public())
+        .map_err(|e| StoreError::Corrupt { table: "checkpoints", problem: e.to_string() })?;
+    let end = i64::try_from(head.size).unwrap_or(i64::MAX);
+    let mut numbered = std::collections::HashSet::new();
+    let mut seq = -1;
+    while seq + 1 < end {
+        let entries = store::log::after(&mut store.read_log().await?, seq, PAGE.min(end - seq - 1)).await?;
+        let Some(last) = entries.last() else { break };
+        seq = last.seq;
+        for entry in &entries {
+            write_entry(out, entry)?;
+            if !waiting.is_empty() {
+                numbered.insert(entry.event_id.clone());
+            }
+        }
+    }
+    for waiting in waiting.iter().filter(|w| !numbered.contains(&w.row.event_id)) {
+        let (rest, personal) = (raw(-1, &waiting.row.rest)?, raw(-1, &waiting.row.personal)?);
+        write_line(out, &Line { rest: Some(rest), personal: Some(personal), ..Line::new(LineType::Waiting) })?;
+    }
+    let public_key = Some(STANDARD.encode(key.public()));
+    write_line(out, &Line { note: Some(note), public_key, ..Line::new(LineType::Checkpoint) })?;
+    out.flush()?;
+    Ok(head.size)
+}

@@ -1,0 +1,371 @@
+//! The queue and its writer: many callers, one group commit. Callers of [`AuditLog::record`] are answered after the
+//! commit; what [`AuditLog::queue`] cannot place is counted, and the count becomes one `audit.gap` event.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::checkpoint;
+use super::fold::Folds;
+use super::sequencer::Sequencer;
+use crate::base::{Clock, Rng, id};
+use crate::crypto::log_key::LogKey;
+use crate::model::event::kind;
+use crate::model::{Event, Outcome};
+use crate::store::changes::Watch;
+use crate::store::events::{self, Row};
+use crate::store::{Store, StoreError};
+
+/// How many events one commit takes.
+const BATCH: usize = 1000;
+/// How often the intake is looked at when nothing announces work.
+const POLL: Duration = Duration::from_millis(100);
+/// How many queued events a database that is gone may hold back, before they are counted as a gap.
+const HELD_BACK: usize = 20_000;
+
+/// How the log is kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names the log in its signed heads.
+    pub origin: String,
+    /// How many events may wait.
+    pub queue: usize,
+    /// How long [`AuditLog::record`] waits for the commit.
+    pub patience: Duration,
+    /// How often a grown log gets a signed head.
+    pub checkpoint_every: Duration,
+}
+
+/// The event is not known to be recorded: the answer that depends on it must not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log did not take the event in time")]
+pub struct NotRecorded;
+
+type Ack = oneshot::Sender<Result<(), NotRecorded>>;
+
+enum Message {
+    Record(Event, Ack),
+    Flush(Ack),
+}
+
+struct Inner {
+    first: mpsc::Sender<Message>,
+    later: mpsc::Sender<Event>,
+    folds: Mutex<Folds>,
+    dropped: AtomicU64,
+    patience: Duration,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+/// Where rooms put their events. Clones share one queue.
+#[derive(Clone)]
+pub struct AuditLog(Arc<Inner>);
+
+impl std::fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditLog").field("dropped", &self.0.dropped).finish_non_exhaustive()
+    }
+}
+
+impl AuditLog {
+    /// A log and the worker that must run for it.
+    pub fn new(
+        store: Store,
+        key: LogKey,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> (Self, Worker) {
+        let (first, first_rx) = mpsc::channel(settings.queue.max(1));
+        let (later, later_rx) = mpsc::channel(settings.queue.max(1));
+        let holder = id::new("proc", clock.now(), &*rng);
+        let inner = Inner {
+            first,
+            later,
+            folds: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            patience: settings.patience,
+            clock,
+            rng,
+        };
+        let log = Self(Arc::new(inner));
+        let sequencer = Sequencer::new(store.clone(), holder);
+        let worker = Worker {
+            log: log.clone(),
+            store,
+            first: first_rx,
+            later: later_rx,
+            sequencer,
+            head: Head { key: Arc::new(key), settings, signed_at_ns: 0, signed_size: None },
+        };
+        (log, worker)
+    }
+
+    /// Records `event` before the answer: returns after the commit that holds it.
+    ///
+    /// # Errors
+    /// [`NotRecorded`] when the queue is full, the commit failed or took longer than the configured patience.
+    pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
+        let (ack, done) = oneshot::channel();
+        self.0.first.try_send(Message::Record(event, ack)).map_err(|_| NotRecorded)?;
+        match tokio::time::timeout(self.0.patience, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(NotRecorded),
+        }
+    }
+
+    /// Queues `event`; it is visible within a second. When the queue is full it is counted in a gap event instead.
+    pub fn queue(&self, event: Event) {
+        if self.0.later.try_send(event).is_err() {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a refusal that anyone can cause; one event a second for each reason and caller.
+    pub fn fold(&self, event: Event) {
+        self.0.folds.lock().add(event);
+    }
+
+    /// Waits until everything queued before this call is committed.
+    ///
+    /// # Errors
+    /// [`NotRecorded`] when the worker has stopped or the commit failed.
+    pub async fn flush(&self) -> Result<(), NotRecorded> {
+        let (ack, done) = oneshot::channel();
+        self.0.first.send(Message::Flush(ack)).await.map_err(|_| NotRecorded)?;
+        done.await.map_err(|_| NotRecorded)?
+    }
+
+    /// Events that wait in the queue.
+    pub fn depth(&self) -> usize {
+        self.0.later.max_capacity() - self.0.later.capacity()
+    }
+}
+
+/// Signs heads as the log grows.
+struct Head {
+    key: Arc<LogKey>,
+    settings: Settings,
+    signed_at_ns: u64,
+    signed_size: Option<u64>,
+}
+
+impl Head {
+    async fn sign(&mut self, store: &Store, size: Option<u64>, clock: &dyn Clock, now_or_never: bool) {
+        let due = clock.monotonic_ns().saturating_sub(self.signed_at_ns)
+            >= u64::try_from(self.settings.checkpoint_every.as_nanos()).unwrap_or(u64::MAX);
+        if size.is_none_or(|size| size == 0) || size == self.signed_size || !(due || now_or_never) {
+            return;
+        }
+        match checkpoint::sign_now(store, &self.settings.origin, &self.key, clock.now()).await {
+            Ok(_) => {
+                self.signed_at_ns = clock.monotonic_ns();
+                self.signed_size = size;
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the head of the audit log was not signed")
+            }
+        }
+    }
+}
+
+/// Writes the log. There is one a process; run it until it returns.
+pub struct Worker {
+    log: AuditLog,
+    store: Store,
+    first: mpsc::Receiver<Message>,
+    later: mpsc::Receiver<Event>,
+    sequencer: Sequencer,
+    head: Head,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("sequencer", &self.sequencer).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Runs until `stop` turns true (or its sender is gone), then writes what is queued, signs the head and returns.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let Self { log, store, first, later, mut sequencer, mut head } = self;
+        let clock = Arc::clone(&log.0.clock);
+        let mut writer = Writer { log, store: store.clone(), first, later, held_back: Vec::new() };
+        if store.is_shared() {
+            let mover = async {
+                let mut watch = Watch::new(store.clone());
+                let mut stop = stop.clone();
+                while !*stop.borrow() {
+                    move_all(&mut sequencer, &*clock).await;
+                    head.sign(&store, sequencer.size(), &*clock, false).await;
+                    tokio::select! {
+                        () = watch.wait(POLL) => {}
+                        _ = stop.changed() => break,
+                    }
+                }
+            };
+            tokio::join!(mover, writer.run(None, None, stop.clone()));
+            move_all(&mut sequencer, &*clock).await;
+        } else {
+            writer.run(Some(&mut sequencer), Some(&mut head), stop).await;
+        }
+        head.sign(&store, sequencer.size(), &*clock, true).await;
+        sequencer.release().await;
+    }
+}
+
+/// Moves the whole intake, as far as this process may.
+async fn move_all(sequencer: &mut Sequencer, clock: &dyn Clock) {
+    loop {
+        let result = match sequencer.keep(clock).await {
+            Ok(()) if sequencer.is_holder() => sequencer.move_intake().await,
+            Ok(()) => return,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(0) | Err(StoreError::Fenced) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the intake was not moved to the audit log; trying again"
+                );
+                return;
+            }
+        }
+    }
+}
+
+struct Writer {
+    log: AuditLog,
+    store: Store,
+    first: mpsc::Receiver<Message>,
+    later: mpsc::Receiver<Event>,
+    /// Queued events that a failed commit gave back.
+    held_back: Vec<Row>,
+}
+
+impl Writer {
+    /// The loop. With a sequencer (SQLite) events go straight to the log, else to the intake.
+    async fn run(
+        &mut self,
+        mut sequencer: Option<&mut Sequencer>,
+        mut head: Option<&mut Head>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let clock = Arc::clone(&self.log.0.clock);
+        let mut tick = tokio::time::interval(POLL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut since_fold_ns = clock.monotonic_ns();
+        let (mut messages, mut events) = (Vec::new(), Vec::new());
+        loop {
+            let mut idle = false;
+            let stopping = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => true,
+                _ = self.first.recv_many(&mut messages, BATCH) => false,
+                _ = self.later.recv_many(&mut events, BATCH) => false,
+                _ = tick.tick() => { idle = true; false },
+            };
+            let flush = messages.iter().any(|m| matches!(m, Message::Flush(_)));
+            let most = if stopping || flush { usize::MAX } else { BATCH };
+            while messages.len() < most
+                && let Ok(message) = self.first.try_recv()
+            {
+                messages.push(message);
+            }
+            while events.len() < most
+                && let Ok(event) = self.later.try_recv()
+            {
+                events.push(event);
+            }
+            let now_ns = clock.monotonic_ns();
+            if stopping || flush || now_ns.saturating_sub(since_fold_ns) >= 1_000_000_000 {
+                since_fold_ns = now_ns;
+                events.append(&mut self.log.0.folds.lock().take());
+            }
+            if let Some(sequencer) = sequencer.as_deref_mut() {
+                if idle || flush || stopping {
+                    move_all(sequencer, &*clock).await;
+                } else if let Err(error) = sequencer.keep(&*clock).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the sequencer's lease was not renewed");
+                }
+            }
+            self.write(sequencer.as_deref_mut(), &mut messages, &mut events).await;
+            if let (Some(head), Some(sequencer)) = (head.as_deref_mut(), sequencer.as_deref()) {
+                head.sign(&self.store, sequencer.size(), &*clock, false).await;
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// One commit for everything at hand, then the answers.
+    async fn write(&mut self, sequencer: Option<&mut Sequencer>, messages: &mut Vec<Message>, events: &mut Vec<Event>) {
+        let rng = Arc::clone(&self.log.0.rng);
+        let mut rows = std::mem::take(&mut self.held_back);
+        let dropped = self.log.0.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let mut gap = Event::new(kind::AUDIT_GAP, Outcome::Failed, self.log.0.clock.now(), &*rng);
+            gap.count = dropped;
+            gap.reason = Some("queue_full".into());
+            rows.push(Row::new(&gap, &*rng));
+        }
+        rows.extend(events.drain(..).map(|event| Row::new(&event, &*rng)));
+        let later = rows.len();
+        let mut acks = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Record(event, ack) => {
+                    // A caller that gave up has answered 503: its event would claim what did not happen.
+                    if !ack.is_closed() {
+                        rows.push(Row::new(&event, &*rng));
+                        acks.push(ack);
+                    }
+                }
+                Message::Flush(ack) => acks.push(ack),
+            }
+        }
+        let result = if rows.is_empty() { Ok(()) } else { self.commit(sequencer, &rows).await };
+        let answer = match result {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    events = rows.len(),
+                    "the audit log did not take a batch"
+                );
+                rows.truncate(later);
+                if rows.len() > HELD_BACK {
+                    let over = u64::try_from(rows.len() - HELD_BACK).unwrap_or(u64::MAX);
+                    self.log.0.dropped.fetch_add(over, Ordering::Relaxed);
+                    rows.truncate(HELD_BACK);
+                }
+                self.held_back = rows;
+                Err(NotRecorded)
+            }
+        };
+        for ack in acks {
+            if ack.send(answer).is_err() {
+                tracing::debug!("a caller left before its event was recorded");
+            }
+        }
+    }
+
+    async fn commit(&self, sequencer: Option<&mut Sequencer>, rows: &[Row]) -> Result<(), StoreError> {
+        if let Some(sequencer) = sequencer
+            && sequencer.is_holder()
+        {
+            match sequencer.append(rows.to_vec()).await {
+                Err(StoreError::Fenced) => {}
+                other => return other,
+            }
+        }
+        events::put_many(&self.store, rows).await
+    }
+}

@@ -1,3 +1,0 @@
-//! Tests of `http`.
-
-mod serve;
