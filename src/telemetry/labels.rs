@@ -1,0 +1,419 @@
+//! Labels are closed sets: an enum whose values are known before the first request, so a stranger cannot make a series.
+
+use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
+
+/// One label of a metric.
+pub trait Label: Copy + PartialEq + 'static {
+    /// The label's name.
+    const KEY: &'static str;
+    /// Every value.
+    const ALL: &'static [Self];
+    /// The value as text.
+    fn as_str(self) -> &'static str;
+}
+
+/// The labels of one metric together.
+pub trait LabelSet: Copy + 'static {
+    /// Names, in order.
+    const KEYS: &'static [&'static str];
+    /// How many combinations there are.
+    fn count() -> usize;
+    /// Every combination, in the order of [`LabelSet::index`].
+    fn all() -> Vec<Vec<&'static str>>;
+    /// This combination's place.
+    fn index(self) -> usize;
+}
+
+fn place<L: Label>(label: L) -> usize {
+    // Sets are small, and a comparison of two enums is one instruction.
+    L::ALL.iter().position(|l| *l == label).unwrap_or(usize::MAX)
+}
+
+impl LabelSet for () {
+    const KEYS: &'static [&'static str] = &[];
+    fn count() -> usize {
+        1
+    }
+    fn all() -> Vec<Vec<&'static str>> {
+        vec![Vec::new()]
+    }
+    fn index(self) -> usize {
+        0
+    }
+}
+
+impl<A: Label> LabelSet for A {
+    const KEYS: &'static [&'static str] = &[A::KEY];
+    fn count() -> usize {
+        A::ALL.len()
+    }
+    fn all() -> Vec<Vec<&'static str>> {
+        A::ALL.iter().map(|a| vec![a.as_str()]).collect()
+    }
+    fn index(self) -> usize {
+        place(self)
+    }
+}
+
+impl<A: Label, B: Label> LabelSet for (A, B) {
+    const KEYS: &'static [&'static str] = &[A::KEY, B::KEY];
+    fn count() -> usize {
+        A::ALL.len() * B::ALL.len()
+    }
+    fn all() -> Vec<Vec<&'static str>> {
+        A::ALL.iter().flat_map(|a| B::ALL.iter().map(|b| vec![a.as_str(), b.as_str()])).collect()
+    }
+    fn index(self) -> usize {
+        place(self.0).saturating_mul(B::ALL.len()).saturating_add(place(self.1))
+    }
+}
+
+/// Declares a closed set of label values.
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident as $key:literal { $($(#[$value_doc:meta])* $value:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$value_doc])* $value,)* }
+
+        impl Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$(Self::$value,)*];
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $text,)* }
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// What a request asked for, coarser than a route.
+    Endpoint as "endpoint" {
+        /// `/oauth/token`.
+        Token = "token",
+        /// `/oauth/introspect`.
+        Introspect = "introspect",
+        /// `/oauth/revoke`.
+        Revoke = "revoke",
+        /// `/.well-known/jwks.json`.
+        Jwks = "jwks",
+        /// The other documents under `/.well-known`.
+        Metadata = "metadata",
+        /// `/access/v1/…`.
+        Access = "access",
+        /// `/enforce/…`.
+        Enforce = "enforce",
+        /// `/api/v1/audit/…`.
+        Audit = "audit",
+        /// The rest of `/api/…`.
+        Api = "api",
+        /// `/demo/…`.
+        Demo = "demo",
+        /// `/healthz`, `/readyz`, `/metrics`.
+        Ops = "ops",
+        /// No such path.
+        Unknown = "unknown",
+    }
+    /// The first digit of the status.
+    StatusClass as "status" {
+        /// 1xx and 2xx.
+        Success = "2xx",
+        /// 3xx.
+        Redirect = "3xx",
+        /// 4xx but 429.
+        Client = "4xx",
+        /// 429.
+        Limited = "429",
+        /// 5xx.
+        Server = "5xx",
+    }
+    /// The form of an access token.
+    TokenFormat as "format" {
+        /// RFC 9068.
+        Jwt = "jwt",
+        /// A random reference.
+        Opaque = "opaque",
+    }
+    /// The error of a refused token request.
+    OauthError as "error" {
+        /// RFC 6749 5.2.
+        InvalidRequest = "invalid_request",
+        /// RFC 6749 5.2.
+        InvalidClient = "invalid_client",
+        /// RFC 6749 5.2.
+        InvalidGrant = "invalid_grant",
+        /// RFC 6749 5.2.
+        UnauthorizedClient = "unauthorized_client",
+        /// RFC 6749 5.2.
+        UnsupportedGrantType = "unsupported_grant_type",
+        /// RFC 6749 5.2.
+        InvalidScope = "invalid_scope",
+        /// RFC 8707 2.
+        InvalidTarget = "invalid_target",
+        /// Refused by policy.
+        AccessDenied = "access_denied",
+        /// Refused by a limit, or the log could not record it.
+        TemporarilyUnavailable = "temporarily_unavailable",
+        /// Broke on our side.
+        ServerError = "server_error",
+    }
+    /// What introspection answered.
+    Activity as "active" {
+        /// The token is good, and the caller may know.
+        Active = "true",
+        /// Everything else.
+        Inactive = "false",
+    }
+    /// How a presented token was checked.
+    Verification as "result" {
+        /// Seen before and still good.
+        Cached = "cached",
+        /// Checked in full, good.
+        Valid = "valid",
+        /// Good once, revoked.
+        Revoked = "revoked",
+        /// Good once, expired.
+        Expired = "expired",
+        /// Anything else.
+        Invalid = "invalid",
+    }
+    /// Where a decision was asked for.
+    Point as "point" {
+        /// Issuing a token.
+        Issuance = "issuance",
+        /// The management API.
+        Management = "management",
+        /// The tower layer.
+        Layer = "layer",
+        /// `/enforce/nginx`.
+        Nginx = "nginx",
+        /// AuthZEN.
+        Authzen = "authzen",
+    }
+    /// How a policy load ended.
+    Load as "result" {
+        /// The snapshot decides from now on.
+        Activated = "activated",
+        /// Broken: the last good one stays.
+        Rejected = "rejected",
+    }
+    /// Which bucket was asked.
+    Bucket as "bucket" {
+        /// An address, before any cryptography.
+        Address = "address",
+        /// A client at the token endpoint, or the failures of one.
+        Client = "client",
+        /// A tier, after the decision.
+        Tier = "tier",
+        /// Everyone together.
+        Ceiling = "ceiling",
+    }
+    /// What a bucket answered.
+    Limited as "result" {
+        /// Within the limit.
+        Allowed = "allowed",
+        /// Over it.
+        Refused = "refused",
+        /// Over it, in a dry run.
+        WouldRefuse = "would_refuse",
+    }
+    /// What became of an event.
+    Recorded as "result" {
+        /// In the log, or on its way with the state it belongs to.
+        Recorded = "recorded",
+        /// Not recorded: the answer was withheld.
+        Failed = "failed",
+        /// The queue was full: counted in a gap event.
+        Dropped = "dropped",
+        /// Counted in another event of the same second.
+        Folded = "folded",
+    }
+    /// What happened to a signing key.
+    KeyStep as "step" {
+        /// Made and published.
+        Generated = "generated",
+        /// Signs no more.
+        Retired = "retired",
+        /// Left the JWK Set.
+        Deleted = "deleted",
+    }
+    /// A periodic task.
+    Tick as "tick" {
+        /// Moves intake rows to the log.
+        Sequencer = "sequencer",
+        /// Signs the log's tree head.
+        Checkpoint = "checkpoint",
+        /// Signing keys.
+        Keys = "keys",
+        /// Follows changes that other processes made.
+        Changes = "changes",
+        /// Follows the policy files.
+        Policies = "policies",
+        /// Drops what has expired.
+        Sweep = "sweep",
+        /// Metrics and buckets.
+        Upkeep = "upkeep",
+    }
+    /// How a tick ended.
+    Ended as "result" {
+        /// Well.
+        Done = "done",
+        /// Another process holds the lease.
+        Skipped = "skipped",
+        /// Not well: logged.
+        Failed = "failed",
+    }
+}
+
+impl StatusClass {
+    /// Of a status code.
+    pub const fn of(status: u16) -> Self {
+        match status {
+            429 => Self::Limited,
+            0..=299 => Self::Success,
+            300..=399 => Self::Redirect,
+            400..=499 => Self::Client,
+            _ => Self::Server,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Of a route as the router spells it; `None`: no route matched.
+    pub fn of(route: Option<&str>) -> Self {
+        let Some(route) = route else { return Self::Unknown };
+        match route {
+            "/oauth/token" => Self::Token,
+            "/oauth/introspect" => Self::Introspect,
+            "/oauth/revoke" => Self::Revoke,
+            "/.well-known/jwks.json" => Self::Jwks,
+            "/healthz" | "/readyz" | "/metrics" => Self::Ops,
+            _ if route.starts_with("/.well-known/") => Self::Metadata,
+            _ if route.starts_with("/access/") => Self::Access,
+            _ if route.starts_with("/enforce/") => Self::Enforce,
+            _ if route.starts_with("/api/v1/audit/") => Self::Audit,
+            _ if route.starts_with("/api/") => Self::Api,
+            _ if route.starts_with("/demo") => Self::Demo,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl Label for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Allowed, Self::Denied, Self::Failed];
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for GrantType {
+    const KEY: &'static str = "grant";
+    const ALL: &'static [Self] = &[Self::ClientCredentials];
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for AuthMethod {
+    const KEY: &'static str = "method";
+    const ALL: &'static [Self] = &[Self::ClientSecretBasic, Self::ClientSecretPost, Self::PrivateKeyJwt, Self::None];
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSecretBasic => "client_secret_basic",
+            Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Label for Algorithm {
+    const KEY: &'static str = "alg";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for KeyState {
+    const KEY: &'static str = "state";
+    const ALL: &'static [Self] = &[Self::Published, Self::Active, Self::Retired, Self::Expired];
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl Label for EventClass {
+    const KEY: &'static str = "class";
+    const ALL: &'static [Self] = &[Self::Durable, Self::Before, Self::Queued];
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Before => "before",
+            Self::Queued => "queued",
+        }
+    }
+}
+
+/// A decision's result: `None` is allowed.
+impl Label for Option<DenyReason> {
+    const KEY: &'static str = "result";
+    const ALL: &'static [Self] = &[
+        None,
+        Some(DenyReason::Forbidden),
+        Some(DenyReason::NoPermit),
+        Some(DenyReason::ForbidErred),
+        Some(DenyReason::UnknownPrincipal),
+        Some(DenyReason::UnknownResource),
+        Some(DenyReason::InvalidRequest),
+        Some(DenyReason::NoSnapshot),
+        Some(DenyReason::NoRoute),
+        Some(DenyReason::NoTier),
+    ];
+    fn as_str(self) -> &'static str {
+        self.map_or("allowed", DenyReason::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_to_deny_is_a_label() {
+        assert!(DenyReason::ALL.iter().all(|r| <Option<DenyReason> as Label>::ALL.contains(&Some(*r))));
+        assert_eq!(<Option<DenyReason> as Label>::ALL.len(), DenyReason::ALL.len() + 1);
+    }
+
+    #[test]
+    fn each_combination_has_its_own_place() {
+        type Set = (Endpoint, StatusClass);
+        let all = Set::all();
+        assert_eq!(all.len(), Set::count());
+        for endpoint in Endpoint::ALL {
+            for status in StatusClass::ALL {
+                assert_eq!(all[(*endpoint, *status).index()], [endpoint.as_str(), status.as_str()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_route_has_an_endpoint_and_a_stranger_s_path_has_none() {
+        for (route, endpoint) in [
+            (Some("/oauth/token"), Endpoint::Token),
+            (Some("/.well-known/jwks.json"), Endpoint::Jwks),
+            (Some("/.well-known/openid-configuration"), Endpoint::Metadata),
+            (Some("/access/v1/evaluation"), Endpoint::Access),
+            (Some("/api/v1/audit/events"), Endpoint::Audit),
+            (Some("/demo/notes"), Endpoint::Demo),
+            (None, Endpoint::Unknown),
+        ] {
+            assert_eq!(Endpoint::of(route), endpoint, "{route:?}");
+        }
+    }
+}
