@@ -9,8 +9,10 @@ use super::text;
 /// `[http]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
-    /// How long the head of a request, or a TLS handshake, may take.
+    /// How long a new connection may take to its first request, the TLS handshake included.
     pub header_timeout: Duration,
+    /// How long a connection may rest between requests.
+    pub idle_timeout: Duration,
     /// How long a request may take as a whole.
     pub request_timeout: Duration,
     /// The largest request body in bytes.
@@ -36,6 +38,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
             body_limit: 65_536,
             connections: 8192,
@@ -50,6 +53,7 @@ impl Http {
         let d = Self::default();
         let http = Self {
             header_timeout: r.parsed("http.header_timeout", d.header_timeout, text::duration),
+            idle_timeout: r.parsed("http.idle_timeout", d.idle_timeout, text::duration),
             request_timeout: r.parsed("http.request_timeout", d.request_timeout, text::duration),
             body_limit: r.number("http.body_limit", d.body_limit as u64, 1024..=16 * 1024 * 1024) as usize,
             connections: r.number("http.connections", d.connections as u64, 1..=1_000_000) as usize,
@@ -67,9 +71,11 @@ impl Http {
                 }
             },
         };
-        for (key, value) in
-            [("http.header_timeout", http.header_timeout), ("http.request_timeout", http.request_timeout)]
-        {
+        for (key, value) in [
+            ("http.header_timeout", http.header_timeout),
+            ("http.idle_timeout", http.idle_timeout),
+            ("http.request_timeout", http.request_timeout),
+        ] {
             if value.is_zero() {
                 r.wrong(key, "must be longer than nothing");
             }

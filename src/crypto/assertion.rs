@@ -78,7 +78,7 @@ impl ClientKeys {
             return Err(TokenError::BadSignature);
         }
         let bytes = parts.claims().ok_or(TokenError::Malformed)?;
-        let claims: Claims = serde_json::from_slice(&bytes).map_err(|_| TokenError::BadClaims)?;
+        let claims: Claims = claims::object(&bytes).ok_or(TokenError::BadClaims)?;
         if claims.iss != client_id || claims.sub != client_id || claims.aud != issuer {
             return Err(TokenError::WrongIssuer);
         }

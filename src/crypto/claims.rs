@@ -1,9 +1,18 @@
 //! Claims as strict types (RFC 7519 4.1): a claim of the wrong JSON type is an error, never absent, and a repeated claim
 //! is an error. Fail closed: see CVE-2026-25537 for what the other way leads to.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::base::Timestamp;
+
+/// Reads a JSON object. A derived `Deserialize` would take an array of the members in order as well.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(bytes).ok()
+}
 
 /// Seconds that the clocks of two machines may differ, for claims that say "not before".
 pub(super) const SKEW: std::time::Duration = std::time::Duration::from_secs(10);
@@ -52,6 +61,11 @@ pub(super) fn optional_date<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// A string where the claim may be absent. `null` is not absent.
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
+}
+
+/// Whether the member is there at all, whatever its value.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    de::IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// `aud`: a string, or an array of 1 to 16 strings.

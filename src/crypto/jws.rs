@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::keyring::Signer;
-use super::{CryptoError, b64url};
+use super::{CryptoError, b64url, claims};
 
 /// The `typ` of access tokens (RFC 9068 2.1).
 pub const ACCESS_TOKEN: &str = "at+jwt";
@@ -40,12 +40,12 @@ fn sign_with(signer: &Signer, header: &str, claims: &impl Serialize) -> Result<S
 #[derive(Debug, Deserialize)]
 pub(super) struct Header {
     pub(super) alg: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "claims::optional_text")]
     pub(super) typ: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "claims::optional_text")]
     pub(super) kid: Option<String>,
-    #[serde(default)]
-    crit: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "claims::present")]
+    crit: bool,
 }
 
 impl Header {
@@ -90,8 +90,8 @@ impl<'a> Parts<'a> {
             return Err(Unreadable::Malformed);
         }
         let bytes = b64url::decode_strict(header).ok_or(Unreadable::Malformed)?;
-        let header: Header = serde_json::from_slice(&bytes).map_err(|_| Unreadable::Malformed)?;
-        if header.crit.is_some() {
+        let header: Header = claims::object(&bytes).ok_or(Unreadable::Malformed)?;
+        if header.crit {
             return Err(Unreadable::Critical);
         }
         let signature = b64url::decode_strict(signature).ok_or(Unreadable::Malformed)?;
@@ -135,11 +135,15 @@ mod tests {
             r#"{"typ":"at+jwt"}"#,
             r#"{"alg":"ES256","kid":1}"#,
             r#"["ES256"]"#,
+            r#"["ES256","at+jwt","kid"]"#,
+            r#"{"alg":"ES256","typ":null}"#,
+            r#"{"alg":"ES256","kid":null}"#,
             "",
         ] {
             assert_eq!(header(bad).unwrap_err(), Unreadable::Malformed, "{bad}");
         }
         assert_eq!(header(r#"{"alg":"ES256","crit":["b64"],"b64":false}"#).unwrap_err(), Unreadable::Critical);
+        assert_eq!(header(r#"{"alg":"ES256","crit":null}"#).unwrap_err(), Unreadable::Critical);
         assert_eq!(header(r#"{"alg":"ES256","crit":[]}"#).unwrap_err(), Unreadable::Critical);
     }
 

@@ -260,7 +260,7 @@ impl Verifier {
             return Err(TokenError::BadSignature);
         }
         let bytes = parts.claims().ok_or(TokenError::Malformed)?;
-        let claims: Claims = serde_json::from_slice(&bytes).map_err(|_| TokenError::BadClaims)?;
+        let claims: Claims = claims::object(&bytes).ok_or(TokenError::BadClaims)?;
         if claims.iss != *self.issuer {
             return Err(TokenError::WrongIssuer);
         }

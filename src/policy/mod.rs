@@ -1,1 +1,40 @@
-//! Cedar: load a snapshot, index it, decide, explain. Pure; no HTTP.
+//! Cedar policies: loaded as one immutable [`Snapshot`], indexed by scope, decided fail closed, explained. Pure: no HTTP,
+//! no database.
+//!
+//! ```text
+//! files -> load (parse, validate strictly, every problem at once) -> Snapshot (index, static entities, routes, tiers)
+//! Engine = the snapshot in force, swapped atomically; the last good one stays when a load fails
+//! decide = candidates from the index -> Cedar -> fail-closed wrapper -> model::Decision
+//! ```
+//!
+//! Cedar skips a policy that errs. For a `permit` that is safe; for a `forbid` it opens the door, so here the request is
+//! denied ([`crate::model::DenyReason::ForbidErred`]), as it is when the principal or the resource is not a known entity,
+//! when the request does not fit the schema, and while no snapshot is loaded.
+
+pub mod ambient;
+mod decide;
+mod embedded;
+mod engine;
+mod entity;
+mod facts;
+mod index;
+mod issuance;
+mod load;
+mod problem;
+mod routes;
+mod snapshot;
+mod tiers;
+pub mod types;
+
+pub use decide::Question;
+pub use embedded::embedded;
+pub use engine::Engine;
+pub use entity::{Principal, Resource};
+pub use facts::Facts;
+pub use index::Index;
+pub use issuance::Issuance;
+pub use load::check;
+pub use problem::{Files, Problem, Severity};
+pub use routes::{Route, RouteMatch};
+pub use snapshot::Snapshot;
+pub use tiers::Tier;

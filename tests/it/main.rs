@@ -10,6 +10,7 @@ mod crypto;
 mod end_to_end;
 mod enforce;
 mod house;
+mod http;
 mod limits;
 mod oauth;
 mod policy;

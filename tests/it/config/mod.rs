@@ -39,10 +39,10 @@ fn mistakes(text: &str, pairs: &[(&str, &str)]) -> Vec<String> {
 #[test]
 fn the_reference_is_the_defaults() {
     let (dir, loaded) = read(REFERENCE, &[]);
-    let here = |name: &str| Secret::new(format!("sqlite:{}", dir.path().join(name).display()));
+    let url = Secret::new(format!("sqlite:{}", dir.path().join("stockade.db").display()));
     let expected = Config {
         crypto: Crypto { seal_keys: vec![Secret::new(KEY.to_owned())] },
-        database: Database { url: here("stockade.db"), audit_url: here("audit.db") },
+        database: Database { url },
         ..Config::default()
     };
     assert_eq!(loaded.config.unwrap(), expected);
@@ -268,7 +268,7 @@ fn secrets_come_from_files_one_a_line() {
     std::fs::write(dir.path().join("url"), "postgres://u:p@db/s\n").unwrap();
     let config = config::load(Some(&file), &env).unwrap();
     assert_eq!(config.database.url.expose(), "postgres://u:p@db/s");
-    assert_eq!(config.database.audit_url, config.database.url);
+    assert_eq!(config.database.sqlite_file(), None);
 }
 
 #[test]
@@ -308,23 +308,22 @@ fn what_is_shown_says_where_from_and_hides_secrets() {
 #[test]
 fn paths_start_from_the_file_or_the_working_directory() {
     let file = "[policy]\ndir = \"policies\"\n[http.tls]\ncertificate = \"tls/c.pem\"\nkey = \"/etc/k.pem\"\n";
-    let (dir, loaded) = read(file, &[("STOCKADE_DATABASE__URL", "sqlite:here.db?mode=rwc")]);
+    let (dir, loaded) = read(file, &[("STOCKADE_DATABASE__URL", "sqlite:here.db")]);
     let config = loaded.config.unwrap();
     assert_eq!(config.policy.dir, Some(dir.path().join("policies")));
     let tls = config.http.tls.unwrap();
     assert_eq!((tls.certificate, tls.key), (dir.path().join("tls/c.pem"), Path::new("/etc/k.pem").to_owned()));
-    assert_eq!(config.database.url.expose(), "sqlite:here.db?mode=rwc");
-    assert_eq!(config.database.audit_url.expose(), "sqlite:audit.db");
+    assert_eq!(config.database.url.expose(), "sqlite:here.db");
+    let config = good("[database]\nurl = \"sqlite://deep/s.db\"\n", &[]);
+    assert!(config.database.sqlite_file().unwrap().is_absolute());
 }
 
 #[test]
-fn the_two_databases_are_of_one_kind_and_two_files() {
-    let found = mistakes("[database]\nurl = \"postgres://db/s\"\naudit_url = \"sqlite:audit.db\"\n", &[]);
-    assert!(found[0].contains("must be of the same kind"), "{found:?}");
-    let found = mistakes("[database]\nurl = \"sqlite:x.db\"\naudit_url = \"sqlite:x.db\"\n", &[]);
-    assert!(found[0].contains("must be another file"), "{found:?}");
-    for url in ["mysql://db/s", "stockade.db", "sqlite:", ""] {
+fn a_database_is_a_file_or_postgresql() {
+    for url in ["mysql://db/s", "stockade.db", "sqlite:", "", "sqlite::memory:", "sqlite:x.db?mode=ro"] {
         let found = mistakes("", &[("STOCKADE_DATABASE__URL", url)]);
         assert!(found[0].contains("expected \"sqlite:FILE\""), "{url}: {found:?}");
     }
+    let found = mistakes("[database]\nurl = \"sqlite:data/audit.db\"\n", &[]);
+    assert!(found[0].contains("choose another name"), "{found:?}");
 }

@@ -1,0 +1,215 @@
+//! One immutable set of schema, policies, static entities, routes, tiers and wire types, named by its digest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use cedar_policy::{Authorizer, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
+
+use super::decide::Remembered;
+use super::facts::SharedContexts;
+use super::index::Index;
+use super::load::{self, Place};
+use super::problem::{Files, Problem};
+use super::routes::{Route, RouteMap, RouteMatch};
+use super::tiers::Tiers;
+use super::types::WireTypes;
+
+/// See the module. Share it as `Arc`; every decision names its [`Snapshot::digest`].
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) schema: Schema,
+    pub(crate) set: PolicySet,
+    pub(crate) index: Index,
+    pub(crate) authorizer: Authorizer,
+    /// Static entities and the actions of the schema.
+    pub(crate) entities: Entities,
+    /// By `id`, which no two namespaces share.
+    pub(crate) actions: HashMap<Arc<str>, Action>,
+    pub(crate) policies: HashMap<Arc<str>, Known>,
+    pub(crate) routes: RouteMap,
+    pub(crate) tiers: Tiers,
+    pub(crate) wire: WireTypes,
+    pub(crate) contexts: SharedContexts,
+    pub(crate) remembered: Remembered,
+    places: BTreeMap<String, Place>,
+    files: Files,
+    digest: Arc<str>,
+}
+
+/// An action of the schema.
+#[derive(Debug)]
+pub(crate) struct Action {
+    pub(crate) number: u32,
+    pub(crate) uid: EntityUid,
+    /// With every group it is in, as parents.
+    pub(crate) entity: Entity,
+}
+
+/// What the snapshot knows of a policy without asking Cedar.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: Arc<str>,
+    pub(crate) effect: Effect,
+}
+
+/// What [`load`] puts together.
+pub(crate) struct Parts<'a> {
+    pub(crate) schema: Schema,
+    pub(crate) set: PolicySet,
+    pub(crate) entities: Entities,
+    pub(crate) routes: RouteMap,
+    pub(crate) tiers: Tiers,
+    pub(crate) wire: WireTypes,
+    pub(crate) digest: Arc<str>,
+    pub(crate) places: BTreeMap<String, Place>,
+    pub(crate) files: &'a Files,
+}
+
+impl Snapshot {
+    /// Loads a policy tree.
+    ///
+    /// # Errors
+    /// Every problem, when one of them is an error.
+    pub fn load(dir: &Path) -> Result<Arc<Self>, Vec<Problem>> {
+        Self::from_files(&Files::read(dir)?)
+    }
+
+    /// Loads files that are already in memory.
+    ///
+    /// # Errors
+    /// Every problem, when one of them is an error.
+    pub fn from_files(files: &Files) -> Result<Arc<Self>, Vec<Problem>> {
+        load::load(files).map(|(snapshot, _)| Arc::new(snapshot))
+    }
+
+    /// Loads the shipped policies, [`super::embedded`].
+    ///
+    /// # Errors
+    /// Every problem; a test says that there is none.
+    pub fn embedded() -> Result<Arc<Self>, Vec<Problem>> {
+        Self::from_files(&Files::new(super::embedded().iter().copied()))
+    }
+
+    /// SHA-256 of everything in it, lower-case hex.
+    pub fn digest(&self) -> &Arc<str> {
+        &self.digest
+    }
+
+    /// Ids of the policies, sorted.
+    pub fn policy_ids(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<_> = self.policies.keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    /// The declared routes, in the order of the file.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes.all
+    }
+
+    /// The declared tiers, best first.
+    pub fn tiers(&self) -> impl Iterator<Item = &Arc<super::Tier>> {
+        self.tiers.iter().map(|(tier, _)| tier)
+    }
+
+    /// The route that a method and a path take. The path must be in normal form; the caller refuses others.
+    pub fn route(&self, method: &str, path: &str) -> Option<RouteMatch> {
+        self.routes.find(method, path)
+    }
+
+    /// An annotation of a policy, such as `description`.
+    pub fn annotation(&self, policy: &str, key: &str) -> Option<&str> {
+        self.set.annotation(&cedar_policy::PolicyId::new(policy), key)
+    }
+
+    /// File and line of a policy.
+    pub fn place(&self, policy: &str) -> Option<(Arc<str>, usize)> {
+        let place = self.places.get(policy)?;
+        let text = self.files.get(&place.file)?;
+        Some((Arc::clone(&place.file), Problem::at("", text, place.offset, "").line))
+    }
+
+    /// The files it was made of.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Puts the parts together; what only shows then is added to `problems`.
+    pub(crate) fn assemble(parts: Parts<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
+        let Parts { schema, set, entities, routes, tiers, wire, digest, places, files } = parts;
+        let mut actions: HashMap<Arc<str>, Action> = HashMap::new();
+        let groups = schema.action_entities().ok()?;
+        for (number, uid) in (0_u32..).zip(schema.actions()) {
+            let parents = groups.ancestors(uid)?.cloned().collect();
+            let action = Action { number, uid: uid.clone(), entity: Entity::new_no_attrs(uid.clone(), parents) };
+            if let Some(other) = actions.insert(uid.id().unescaped().into(), action) {
+                let message =
+                    format!("{} and {} share an id; rename one, requests name actions by id alone", other.uid, uid);
+                problems.push(Problem::file("schema", message));
+            }
+        }
+        let text = files.get("routes.toml").unwrap_or_default();
+        for route in &routes.all {
+            if !actions.contains_key(&*route.action) {
+                let message = format!("action `{}` is not in the schema; declare it, or name another", route.action);
+                problems.push(Problem::at("routes.toml", text, route.offset, message));
+            }
+        }
+        let known: HashMap<Arc<str>, Known> = set
+            .policies()
+            .map(|policy| {
+                let id: Arc<str> = <_ as AsRef<str>>::as_ref(policy.id()).into();
+                (Arc::clone(&id), Known { id, effect: policy.effect() })
+            })
+            .collect();
+        unknown_tiers(&set, &tiers, &places, files, problems);
+        Some(Self {
+            index: Index::new(&set),
+            authorizer: Authorizer::new(),
+            contexts: SharedContexts::default(),
+            remembered: Remembered::default(),
+            files: files.clone(),
+            policies: known,
+            schema,
+            set,
+            entities,
+            actions,
+            routes,
+            tiers,
+            wire,
+            places,
+            digest,
+        })
+    }
+}
+
+/// Warns of policies about tiers that do not exist, and of tiers that no policy could ever give.
+fn unknown_tiers(
+    set: &PolicySet,
+    tiers: &Tiers,
+    places: &BTreeMap<String, Place>,
+    files: &Files,
+    problems: &mut Vec<Problem>,
+) {
+    for policy in set.policies() {
+        let id: &str = policy.id().as_ref();
+        for uid in policy.entity_literals().iter().filter(|uid| uid.type_name().to_string() == "Stockade::RateTier") {
+            if tiers.iter().any(|(tier, _)| *tier.name == *uid.id().unescaped()) {
+                continue;
+            }
+            let Some(place) = places.get(id) else { continue };
+            let text = files.get(&place.file).unwrap_or_default();
+            let message = format!("`{id}` names {uid}, which tiers.toml does not declare; declare it");
+            problems.push(Problem::at(&*place.file, text, place.offset, message).warning());
+        }
+    }
+    let gives = set.policies().any(|policy| {
+        policy.effect() == Effect::Permit
+            && policy.entity_literals().iter().any(|uid| uid.id().unescaped() == "rate:use")
+    });
+    if !tiers.is_empty() && !gives {
+        let message = "no policy permits `rate:use`: every caller would be denied (`no_tier`); add one under rate/";
+        problems.push(Problem::file("tiers.toml", message).warning());
+    }
+}

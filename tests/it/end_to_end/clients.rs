@@ -1,0 +1,48 @@
+//! Client libraries that others wrote obtain, introspect, use and revoke tokens.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::stage::Stage;
+use crate::support::skip;
+
+fn installed(relative: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/outside").join(relative);
+    path.exists().then_some(path)
+}
+
+fn script(relative: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/outside").join(relative)
+}
+
+async fn drive(stage: &Stage, mut command: Command) {
+    command.envs(&stage.env).env("NO_PROXY", "localhost,127.0.0.1").current_dir(stage.data());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("joined").expect("it runs");
+    assert!(
+        output.status.success(),
+        "{}\n{}\nthe server printed:\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        stage.process.printed(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authlib_obtains_introspects_uses_and_revokes_tokens() {
+    let Some(python) = installed("python/bin/python") else {
+        return skip("authlib is not installed: run tests/outside/install");
+    };
+    let mut command = Command::new(python);
+    command.arg(script("python/client.py"));
+    drive(&Stage::dev().await, command).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openid_client_obtains_introspects_uses_and_revokes_tokens() {
+    let (Some(node), Some(_)) = (installed("node"), installed("node/node_modules/openid-client")) else {
+        return skip("openid-client is not installed: run tests/outside/install");
+    };
+    let mut command = Command::new("node");
+    command.arg(script("node/client.mjs")).env("OUTSIDE_NODE", node);
+    drive(&Stage::dev().await, command).await;
+}

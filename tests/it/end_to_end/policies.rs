@@ -1,0 +1,75 @@
+//! Policies edited under a running server: a good edit counts, a broken one does not, and nobody is let in by mistake.
+
+use std::process::Command;
+
+use super::stage::{Stage, until};
+
+/// The files below `policies/` with this extension, first to last.
+fn policy_files(stage: &Stage, extension: &str) -> Vec<std::path::PathBuf> {
+    let output =
+        Command::new("find").arg(stage.data().join("policies")).args(["-name", &format!("*.{extension}")]).output();
+    let text = String::from_utf8(output.expect("find runs").stdout).expect("text");
+    let mut files: Vec<_> = text.lines().map(std::path::PathBuf::from).collect();
+    files.sort();
+    files
+}
+
+async fn reads_notes(stage: &Stage, token: &str) -> u16 {
+    stage.send(stage.get(&format!("{}/notes", stage.var("API")), token)).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_edit_leaves_the_last_good_policies_in_force_and_a_good_one_counts() {
+    let stage = Stage::dev().await;
+    let token = stage.token("DEMO", Some(stage.var("API"))).await;
+    assert_eq!(reads_notes(&stage, &token).await, 200);
+    let extra = stage.data().join("policies/guard/outside.cedar");
+
+    // Broken: the log says so, and nothing changes.
+    std::fs::create_dir_all(extra.parent().expect("a directory")).expect("the directory");
+    std::fs::write(&extra, "@id(\"outside\")\nforbid (principal, action, resource) when { this is not Cedar };\n")
+        .expect("written");
+    until("the rejected load is recorded", || async {
+        stage.exported().iter().any(|event| event.to_string().contains("policy.rejected")).then_some(())
+    })
+    .await;
+    assert_eq!(reads_notes(&stage, &token).await, 200, "the last good policies were lost");
+    let check = stage_policy_check(&stage);
+    assert_eq!(check.status.code(), Some(1));
+    let said = format!("{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
+    assert!(said.contains("outside.cedar:2"), "no file and line: {said}");
+
+    // Good: it counts, without a restart.
+    std::fs::write(&extra, "@id(\"outside\")\nforbid (principal, action, resource);\n").expect("written");
+    until("the forbid counts", || async { (reads_notes(&stage, &token).await == 403).then_some(()) }).await;
+    std::fs::remove_file(&extra).expect("removed");
+    until("its removal counts", || async { (reads_notes(&stage, &token).await == 200).then_some(()) }).await;
+}
+
+fn stage_policy_check(stage: &Stage) -> std::process::Output {
+    let mut command = super::stage::stockade();
+    command.args(["policy", "check"]).arg(stage.data().join("policies")).output().expect("it runs")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_change_that_orphans_a_policy_is_refused() {
+    let stage = Stage::dev().await;
+    let token = stage.token("DEMO", Some(stage.var("API"))).await;
+    assert_eq!(reads_notes(&stage, &token).await, 200);
+    assert!(stage_policy_check(&stage).status.success());
+    let schema = policy_files(&stage, "cedarschema")
+        .into_iter()
+        .find(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("notes:read")));
+    let schema = schema.expect("a schema that declares the demo's actions");
+    let text = std::fs::read_to_string(&schema).expect("the schema");
+    std::fs::write(&schema, text.replace("notes:read", "notes:peruse")).expect("written");
+    let check = stage_policy_check(&stage);
+    assert_eq!(check.status.code(), Some(1), "{}", String::from_utf8_lossy(&check.stdout));
+    let said = format!("{}{}", String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
+    assert!(said.contains("notes:read"), "the orphaned action is not named: {said}");
+    until("the rejected load is recorded", || async {
+        stage.exported().iter().any(|event| event.to_string().contains("policy.rejected")).then_some(())
+    })
+    .await;
+    assert_eq!(reads_notes(&stage, &token).await, 200, "the last good policies were lost");
+}
