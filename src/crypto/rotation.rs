@@ -9,9 +9,6 @@ use std::time::Duration;
 use crate::base::Timestamp;
 use crate::model::{Algorithm, KeyState, SigningKey};
 
-/// How long a JWK Set may be cached: its `Cache-Control: max-age`.
-pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
-
 /// How keys live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -19,7 +16,8 @@ pub struct Settings {
     pub algs: Vec<Algorithm>,
     /// How long a key signs before its successor does.
     pub period: Duration,
-    /// How long a successor is published before it signs; never less than [`JWKS_MAX_AGE`].
+    /// How long a successor is published before it signs: at least the `max-age` of the JWK Set, so that every cache has
+    /// it by then.
     pub publish_ahead: Duration,
     /// How long a retired key still verifies: the longest life of an access token, and a little.
     pub keep: Duration,
@@ -64,7 +62,7 @@ pub enum Step {
 
 /// When a key made now, to follow one that signs, starts to sign.
 pub fn activation(settings: &Settings, now: Timestamp) -> Timestamp {
-    now.plus(settings.publish_ahead.max(JWKS_MAX_AGE))
+    now.plus(settings.publish_ahead)
 }
 
 /// What to do now.
@@ -81,8 +79,7 @@ pub fn plan(keys: &[SigningKey], settings: &Settings, now: Timestamp) -> Vec<Ste
             steps.push(Step::Generate { alg, activates_at: now });
             continue;
         };
-        let ahead = settings.publish_ahead.max(JWKS_MAX_AGE);
-        let due = newest.activates_at.plus(settings.period).minus(ahead);
+        let due = newest.activates_at.plus(settings.period).minus(settings.publish_ahead);
         if newest.state(now) == KeyState::Active && now >= due {
             steps.push(Step::Generate { alg, activates_at: activation(settings, now) });
         }
@@ -155,7 +152,7 @@ mod tests {
 
     proptest! {
         /// C14: whenever the plan is run, however irregularly, something always signs; a key that follows another was
-        /// published for the JWK Set's max-age before it signs; a key that signed stays for `keep` after.
+        /// published for `publish_ahead` before it signs; a key that signed stays for `keep` after.
         #[test]
         fn rotation_never_leaves_a_verifier_behind(
             period in 2..40_u64, ahead in 0..3_u64, keep in 1..30_u64,
@@ -182,7 +179,7 @@ mod tests {
                 }
                 for k in &keys {
                     let first = k.activates_at == k.created_at;
-                    prop_assert!(first && k.created_at == START || k.activates_at.since(k.created_at) >= JWKS_MAX_AGE);
+                    prop_assert!(first && k.created_at == START || k.activates_at.since(k.created_at) >= settings.publish_ahead);
                 }
                 for (kid, at) in &last_signed {
                     let kept = keys.iter().any(|k| k.kid == *kid && k.state(now) != KeyState::Expired);

@@ -76,7 +76,8 @@ fn another_library_verifies_our_tokens() {
 /// C14: at every second of a rotation what is signed verifies against a set fetched up to `max-age` before.
 #[test]
 fn c14_a_rotation_fails_no_verifier_that_caches_the_set() {
-    use stockade::crypto::rotation::{self, JWKS_MAX_AGE, Settings, Step};
+    use stockade::crypto::rotation::{self, Settings, Step};
+    const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
     let sealer = sealer();
     let settings = Settings {
         algs: vec![Algorithm::ES256],
