@@ -1,0 +1,109 @@
+//! Keeping the memory fresh: what changed is read again, topic by topic.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Keys, Live, LiveClient, LiveError, POLL};
+use crate::crypto::keyring::KeyRing;
+use crate::policy::Principal;
+use crate::store::changes::{self, Topic, Watch};
+use crate::store::{StoreError, clients, keys, revocations};
+
+/// Where the follower of the denylist stands, kept beside the versions.
+const REVOCATION_SEQ: &str = "revocations.seq";
+const PAGE: i64 = 1000;
+
+impl Live {
+    /// Reads what changed since the last time, here or in another process.
+    ///
+    /// # Errors
+    /// When the database or a key cannot be read; what is in memory stays, and the next call tries again.
+    pub async fn refresh(&self) -> Result<(), LiveError> {
+        let mut seen = self.seen.lock().await;
+        let mut reader = self.store.read().await?;
+        let versions = changes::versions(&mut reader).await?;
+        // A first load reads everything, whatever the versions say.
+        let first = seen.is_empty();
+        let changed = |topic: Topic| first || versions.get(topic.as_str()) != seen.get(topic.as_str());
+        if changed(Topic::Clients) {
+            let mut all = HashMap::new();
+            let mut after = String::new();
+            loop {
+                let page = clients::page(&mut reader, &after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after.clone_from(&last.client.client_id);
+                for stored in page {
+                    let principal = Principal::client(&stored.client);
+                    let id = stored.client.client_id.as_str().into();
+                    let live = LiveClient { client: stored.client, version: stored.version, principal };
+                    all.insert(id, Arc::new(live));
+                }
+            }
+            self.clients.store(Arc::new(all));
+        }
+        if changed(Topic::Keys) {
+            let stored = keys::all(&mut reader).await?;
+            self.show(Arc::new(KeyRing::build(&stored, &self.sealer)?));
+        }
+        let mut seq = seen.get(REVOCATION_SEQ).copied().unwrap_or(0);
+        if changed(Topic::Revocations) {
+            loop {
+                let page = revocations::since(&mut reader, seq, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                seq = last.seq;
+                for revocation in &page {
+                    self.denylist.insert(&revocation.jti, revocation.exp);
+                }
+            }
+        }
+        *seen = versions;
+        seen.insert(REVOCATION_SEQ.to_owned(), seq);
+        Ok(())
+    }
+
+    /// Publishes what the ring shows now.
+    fn show(&self, ring: Arc<KeyRing>) {
+        let now = self.clock.now();
+        self.verifier.set_keys(ring.public(now));
+        let (jwks, next_change) = (ring.jwks(now), ring.next_change(now));
+        self.keys.store(Arc::new(Keys { ring, jwks, next_change }));
+    }
+
+    /// Follows changes until `stop` turns true. One a process.
+    pub async fn follow(&self, mut stop: watch::Receiver<bool>) {
+        let mut watch = Watch::new(self.store.clone());
+        let mut failing = false;
+        while !*stop.borrow() {
+            tokio::select! {
+                () = watch.wait(POLL) => {}
+                _ = stop.changed() => return,
+            }
+            let now = self.clock.now();
+            if self.keys.load().next_change.is_some_and(|at| at <= now) {
+                self.show(self.key_ring());
+            }
+            self.denylist.sweep(now);
+            match self.refresh().await {
+                Ok(()) => failing = false,
+                Err(error) if failing => tracing::debug!(error = &error as &dyn std::error::Error, "still no news"),
+                Err(error) => {
+                    failing = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "changes by other processes are not seen until the database answers again"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether the database that is followed answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
