@@ -7,7 +7,7 @@ use cedar_policy::{Context, Effect, Entities, Entity, PolicySet, Request, Respon
 use parking_lot::RwLock;
 
 use super::entity::{Node, Principal, Resource};
-use super::facts::{Facts, Known};
+use super::facts::Facts;
 use super::snapshot::{Action, Snapshot};
 use crate::model::{Decision, DenyReason};
 
@@ -185,7 +185,7 @@ impl Snapshot {
         match given {
             Given::Sent(context) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
             Given::Facts(facts, extra) => {
-                let Known { context, .. } = self.contexts.of(facts, extra)?;
+                let context = self.contexts.of(facts, extra)?;
                 // Every context of facts has the same shape, so one check an action and shape is enough.
                 let shape = (action.number, extra.map_or("", |(name, _)| name), facts.address.is_some());
                 if let Some(fits) = self.remembered.fits.read().get(&shape) {

@@ -17,6 +17,8 @@ static FILES: &[(&str, &str)] = files![
     "routes.toml",
     "schema/core.cedarschema",
     "schema/demo.cedarschema",
+    "tests/demo.test.yaml",
+    "tests/platform.test.yaml",
     "tiers.toml",
     "types.toml",
 ];

@@ -34,6 +34,11 @@ impl Node {
         let reference = PrincipalRef::new(kind, uid.id().unescaped());
         Self { serial, uid, entity, lasting, reference }
     }
+
+    /// A row of the static entities.
+    pub(crate) fn row(entity: &Entity) -> Arc<Self> {
+        Arc::new(Self::new(entity.uid(), Some(entity.clone()), true))
+    }
 }
 
 /// Who asks. Cheap to clone; build it once per client, user or request and keep it.
@@ -43,11 +48,6 @@ pub struct Principal(pub(crate) Arc<Node>);
 /// What is asked about. Cheap to clone; build it once and keep it.
 #[derive(Clone, Debug)]
 pub struct Resource(pub(crate) Arc<Node>);
-
-/// The entity type `name` of namespace `Stockade`.
-pub(crate) fn core_type(name: &str) -> Option<EntityTypeName> {
-    EntityTypeName::from_str(&format!("Stockade::{name}")).ok()
-}
 
 /// `Stockade::kind::"id"`; a kind that is no Cedar name becomes one that no schema knows.
 pub(crate) fn core_uid(kind: &str, id: &str) -> EntityUid {

@@ -44,6 +44,28 @@ impl<'a> Facts<'a> {
         Self { address, ..self }
     }
 
+    /// The same as JSON, for contexts that somebody sends a part of.
+    pub(crate) fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let scopes: Vec<&str> = self.scopes.split(' ').filter(|s| !s.is_empty()).collect();
+        let mut all = serde_json::Map::from_iter([
+            ("scopes".to_owned(), scopes.into()),
+            ("acr".to_owned(), self.acr.into()),
+            ("authAgeSeconds".to_owned(), self.auth_age_secs.into()),
+            ("now".to_owned(), whole_seconds(self.now).into()),
+            ("budgetLeftBp".to_owned(), self.ambient.budget_left_bp.into()),
+            (
+                "risk".to_owned(),
+                serde_json::json!({
+                    "level": self.ambient.risk_level, "feedAgeSeconds": self.ambient.feed_age_secs,
+                }),
+            ),
+        ]);
+        if let Some(address) = self.address {
+            all.insert("ip".to_owned(), address.to_canonical().to_string().into());
+        }
+        all
+    }
+
     /// The keys that every context has.
     pub(crate) fn pairs(&self) -> Vec<(String, RestrictedExpression)> {
         let long = |value: i64| RestrictedExpression::new_long(value);
@@ -57,7 +79,7 @@ impl<'a> Facts<'a> {
             ("scopes".to_owned(), scopes),
             ("acr".to_owned(), long(self.acr.into())),
             ("authAgeSeconds".to_owned(), long(self.auth_age_secs.into())),
-            ("now".to_owned(), datetime(self.now)),
+            ("now".to_owned(), RestrictedExpression::new_datetime(whole_seconds(self.now))),
             ("budgetLeftBp".to_owned(), long(self.ambient.budget_left_bp.into())),
         ];
         if let Ok(risk) = RestrictedExpression::new_record(risk) {
@@ -71,17 +93,10 @@ impl<'a> Facts<'a> {
 }
 
 /// Whole seconds, in the one form that Cedar's `datetime` takes for any year it knows.
-fn datetime(at: Timestamp) -> RestrictedExpression {
+fn whole_seconds(at: Timestamp) -> String {
     let at = Timestamp::from_secs(at.as_secs().clamp(0, 253_402_300_799)).to_string();
     let (second, _) = at.split_once('.').unwrap_or((&at, ""));
-    RestrictedExpression::new_datetime(format!("{second}Z"))
-}
-
-/// A context and the number under which equal contexts are known.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) context: Context,
-    pub(crate) serial: u64,
+    format!("{second}Z")
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -99,15 +114,14 @@ struct Key {
 /// as deciding. Bounded; emptied when it is full.
 #[derive(Debug, Default)]
 pub(crate) struct Contexts {
-    known: RwLock<std::collections::HashMap<u64, Vec<(Key, Known)>>>,
-    next: std::sync::atomic::AtomicU64,
+    known: RwLock<std::collections::HashMap<u64, Vec<(Key, Context)>>>,
 }
 
 const MOST_CONTEXTS: usize = 2048;
 
 impl Contexts {
     /// The context of `facts` with one more text attribute, such as `("scope", "notes:read")`. `None` when Cedar refuses.
-    pub(crate) fn of(&self, facts: &Facts<'_>, extra: Option<(&str, &str)>) -> Option<Known> {
+    pub(crate) fn of(&self, facts: &Facts<'_>, extra: Option<(&str, &str)>) -> Option<Context> {
         use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
         let second = facts.now.as_secs();
         let facts = Facts { now: Timestamp::from_secs(second), ..*facts };
@@ -132,8 +146,6 @@ impl Contexts {
             pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_owned())));
         }
         let context = Context::from_pairs(pairs).ok()?;
-        let serial = 1 + self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let made = Known { context, serial };
         let key = Key {
             scopes: facts.scopes.into(),
             second,
@@ -147,8 +159,8 @@ impl Contexts {
         if known.len() >= MOST_CONTEXTS {
             known.clear();
         }
-        known.entry(hash).or_default().push((key, made.clone()));
-        Some(made)
+        known.entry(hash).or_default().push((key, context.clone()));
+        Some(context)
     }
 }
 

@@ -70,20 +70,35 @@ impl Snapshot {
     /// # Errors
     /// The denial when none is: [`DenyReason::NoTier`], or the fail-closed reason that stopped the search.
     pub fn tier(&self, principal: &Principal, class: &str, facts: &Facts<'_>) -> Result<Arc<Tier>, Decision> {
+        match self.choose(principal, class, facts) {
+            (Some(tier), _) => Ok(tier),
+            (None, denial) => Err(denial),
+        }
+    }
+
+    /// The tier, if any, and the decision that gave or refused it.
+    pub(crate) fn choose(
+        &self,
+        principal: &Principal,
+        class: &str,
+        facts: &Facts<'_>,
+    ) -> (Option<Arc<Tier>>, Decision) {
         let mut denial = Decision::deny(DenyReason::NoTier, Arc::clone(self.digest()));
         for (tier, resource) in self.tiers.iter().filter(|(tier, _)| tier.covers(class)) {
             let one = self.decide_given(principal, "rate:use", resource, Given::Facts(facts, Some(("class", class))));
             match one.denied {
-                None => return Ok(Arc::clone(tier)),
+                None => return (Some(Arc::clone(tier)), one),
                 Some(DenyReason::Forbidden | DenyReason::NoPermit | DenyReason::ForbidErred) => {
                     denial.policies.extend(one.policies);
                     denial.errors.extend(one.errors);
                 }
-                Some(_) => return Err(one),
+                Some(_) => return (None, one),
             }
         }
         denial.policies.sort_unstable();
         denial.policies.dedup();
-        Err(denial)
+        denial.errors.sort_unstable();
+        denial.errors.dedup();
+        (None, denial)
     }
 }

@@ -8,6 +8,7 @@ use cedar_policy::{Effect, Entities, Policy, PolicyId, PolicySet, Schema, Schema
 use miette::Diagnostic;
 
 use super::problem::{Files, Problem};
+use super::shape::Shapes;
 use super::snapshot::{Parts, Snapshot};
 use super::{routes, tiers, types};
 
@@ -40,7 +41,8 @@ pub(crate) fn load(files: &Files) -> Result<(Snapshot, Vec<Problem>), Vec<Proble
     if files.iter().map(|(_, text)| text.len()).sum::<usize>() > MOST_TEXT {
         return Err(vec![Problem::file("policies", "more than 64 MiB of text; split the deployment")]);
     }
-    let schema = schema(files, &mut problems);
+    let mut shapes = Shapes::default();
+    let schema = schema(files, &mut shapes, &mut problems);
     let (set, places) = policies(files, &mut problems);
     if let Some(schema) = &schema {
         validate(files, schema, &set, &places, &mut problems);
@@ -55,7 +57,7 @@ pub(crate) fn load(files: &Files) -> Result<(Snapshot, Vec<Problem>), Vec<Proble
         (Some(schema), Some(entities)) if !problems.iter().any(Problem::is_error) => {
             let digest = digest(files);
             Snapshot::assemble(
-                Parts { schema, set, entities, routes, tiers, wire, digest, places, files },
+                Parts { schema, set, entities, routes, tiers, wire, shapes, digest, places, files },
                 &mut problems,
             )
         }
@@ -85,12 +87,14 @@ fn decides(path: &str) -> bool {
     !path.starts_with("tests/") && !path.ends_with(".yaml")
 }
 
-fn schema(files: &Files, problems: &mut Vec<Problem>) -> Option<Schema> {
+fn schema(files: &Files, shapes: &mut Shapes, problems: &mut Vec<Problem>) -> Option<Schema> {
     let mut fragments = Vec::new();
+    let mut json = Vec::new();
     let mut broken = false;
     for (path, text) in files.iter().filter(|(path, _)| decides(path) && path.ends_with(".cedarschema")) {
         match SchemaFragment::from_cedarschema_str(text) {
             Ok((fragment, warnings)) => {
+                json.extend(fragment.clone().to_json_value());
                 fragments.push(fragment);
                 problems.extend(warnings.flat_map(|w| at_labels(path, text, &w)).map(Problem::warning));
             }
@@ -108,7 +112,10 @@ fn schema(files: &Files, problems: &mut Vec<Problem>) -> Option<Schema> {
         return None;
     }
     match Schema::from_schema_fragments(fragments) {
-        Ok(schema) => Some(schema),
+        Ok(schema) => {
+            *shapes = Shapes::of(&json);
+            Some(schema)
+        }
         Err(e) => {
             // The fragments parsed, so the error names something rather than a place: find the name.
             let message = e.to_string();

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
+use cedar_policy::{Authorizer, Context, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
 
 use super::decide::Remembered;
-use super::facts::SharedContexts;
+use super::entity::Node;
+use super::facts::{Facts, SharedContexts};
 use super::index::Index;
 use super::load::{self, Place};
 use super::problem::{Files, Problem};
 use super::routes::{Route, RouteMap, RouteMatch};
+use super::shape::Shapes;
 use super::tiers::Tiers;
 use super::types::WireTypes;
+use crate::base::Timestamp;
 
 /// See the module. Share it as `Arc`; every decision names its [`Snapshot::digest`].
 #[derive(Debug)]
@@ -24,12 +27,15 @@ pub struct Snapshot {
     pub(crate) authorizer: Authorizer,
     /// Static entities and the actions of the schema.
     pub(crate) entities: Entities,
+    /// The same, each ready to be asked about.
+    pub(crate) rows: HashMap<EntityUid, Arc<Node>>,
     /// By `id`, which no two namespaces share.
     pub(crate) actions: HashMap<Arc<str>, Action>,
     pub(crate) policies: HashMap<Arc<str>, Known>,
     pub(crate) routes: RouteMap,
     pub(crate) tiers: Tiers,
     pub(crate) wire: WireTypes,
+    pub(crate) shapes: Shapes,
     pub(crate) contexts: SharedContexts,
     pub(crate) remembered: Remembered,
     places: BTreeMap<String, Place>,
@@ -44,6 +50,8 @@ pub(crate) struct Action {
     pub(crate) uid: EntityUid,
     /// With every group it is in, as parents.
     pub(crate) entity: Entity,
+    /// Whether its context is what [`super::Facts`] give, no more and no less.
+    pub(crate) takes_facts: bool,
 }
 
 /// What the snapshot knows of a policy without asking Cedar.
@@ -61,6 +69,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) routes: RouteMap,
     pub(crate) tiers: Tiers,
     pub(crate) wire: WireTypes,
+    pub(crate) shapes: Shapes,
     pub(crate) digest: Arc<str>,
     pub(crate) places: BTreeMap<String, Place>,
     pub(crate) files: &'a Files,
@@ -118,6 +127,11 @@ impl Snapshot {
         self.routes.find(method, path)
     }
 
+    /// The entity of a declared route.
+    pub(crate) fn route_named(&self, uid: &EntityUid) -> Option<Entity> {
+        self.routes.all.iter().find(|route| route.resource.0.uid == *uid)?.resource.0.entity.clone()
+    }
+
     /// An annotation of a policy, such as `description`.
     pub fn annotation(&self, policy: &str, key: &str) -> Option<&str> {
         self.set.annotation(&cedar_policy::PolicyId::new(policy), key)
@@ -137,12 +151,15 @@ impl Snapshot {
 
     /// Puts the parts together; what only shows then is added to `problems`.
     pub(crate) fn assemble(parts: Parts<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
-        let Parts { schema, set, entities, routes, tiers, wire, digest, places, files } = parts;
+        let Parts { schema, set, entities, routes, tiers, wire, shapes, digest, places, files } = parts;
         let mut actions: HashMap<Arc<str>, Action> = HashMap::new();
         let groups = schema.action_entities().ok()?;
+        let probe = Context::from_pairs(Facts::at(Timestamp::from_secs(0)).pairs()).ok();
         for (number, uid) in (0_u32..).zip(schema.actions()) {
             let parents = groups.ancestors(uid)?.cloned().collect();
-            let action = Action { number, uid: uid.clone(), entity: Entity::new_no_attrs(uid.clone(), parents) };
+            let takes_facts = probe.as_ref().is_some_and(|context| context.validate(&schema, uid).is_ok());
+            let entity = Entity::new_no_attrs(uid.clone(), parents);
+            let action = Action { number, uid: uid.clone(), entity, takes_facts };
             if let Some(other) = actions.insert(uid.id().unescaped().into(), action) {
                 let message =
                     format!("{} and {} share an id; rename one, requests name actions by id alone", other.uid, uid);
@@ -163,6 +180,7 @@ impl Snapshot {
                 (Arc::clone(&id), Known { id, effect: policy.effect() })
             })
             .collect();
+        let rows = entities.iter().map(|row| (row.uid(), Node::row(row))).collect();
         unknown_tiers(&set, &tiers, &places, files, problems);
         Some(Self {
             index: Index::new(&set),
@@ -174,10 +192,12 @@ impl Snapshot {
             schema,
             set,
             entities,
+            rows,
             actions,
             routes,
             tiers,
             wire,
+            shapes,
             places,
             digest,
         })

@@ -24,6 +24,8 @@ pub enum Source {
 #[derive(Clone, Debug)]
 pub struct WireType {
     pub(crate) entity: EntityTypeName,
+    /// The entity type as text.
+    pub(crate) name: String,
     /// Where its attributes come from.
     pub source: Source,
 }
@@ -67,7 +69,7 @@ pub(crate) fn parse(file: &str, text: &str, schema: Option<&Schema>, problems: &
             wrong(format!("type `{}`: the schema has no entity type `{entity}`; declare it", row.wire));
             continue;
         }
-        if types.insert(row.wire.clone(), WireType { entity, source: row.source }).is_some() {
+        if types.insert(row.wire.clone(), WireType { name: entity.to_string(), entity, source: row.source }).is_some() {
             wrong(format!("type `{}` is declared twice; remove one", row.wire));
         }
     }

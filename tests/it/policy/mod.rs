@@ -1,3 +1,4 @@
 //! Tests of `policy`.
 
+mod explains;
 mod shipped;
