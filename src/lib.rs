@@ -6,7 +6,7 @@
 //! Data moves one way; a module imports only what stands to its left. `tests/it/house.rs` keeps it so.
 //!
 //! ```text
-//! base -> model, config -> telemetry -> store, crypto, policy, limits -> live, audit_log -> http
+//! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log -> http
 //!      -> oauth enforce access audit -> app, ticks -> cli -> main
 //! ```
 //!
@@ -43,3 +43,5 @@ pub mod live;
 pub mod oauth;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod ticks;

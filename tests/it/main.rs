@@ -12,6 +12,7 @@ mod enforce;
 mod house;
 mod http;
 mod limits;
+mod live;
 mod oauth;
 mod policy;
 mod store;

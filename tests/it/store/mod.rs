@@ -11,7 +11,7 @@ use stockade::store::{Store, StoreError, assertions, clients, events, keys, leas
 
 use crate::support::stores::{sqlite, stores};
 
-fn client(id: &str) -> Client {
+pub(crate) fn client(id: &str) -> Client {
     Client {
         client_id: id.to_owned(),
         kind: ClientKind::Confidential,
