@@ -20,6 +20,7 @@
 pub mod base;
 pub mod crypto;
 pub mod enforce;
+pub mod http;
 pub mod limits;
 pub mod model;
 pub mod policy;
@@ -35,8 +36,6 @@ pub mod audit_log;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
-#[cfg(feature = "server")]
-pub mod http;
 #[cfg(feature = "server")]
 pub mod live;
 #[cfg(feature = "server")]

@@ -1,6 +1,40 @@
 //! What every HTTP room shares: errors, request id, headers, trusted proxies, who-may extractors, cursors.
+//!
+//! [`edge::Edge`] stands around both listeners' routers; a handler finds the request's [`Info`] in its arguments and answers
+//! with a [`Problem`] when it cannot do what it was asked. Bearer tokens are read by [`bearer`], bodies by [`body`], query
+//! strings by [`query`]. [`serve`] is the listener itself.
+//!
+//! Without the feature `server` only what needs no HTTP server is here: the tower layer uses it.
 
+pub mod bearer;
+pub mod client_address;
+pub mod info;
+pub mod problem;
+pub mod request_id;
+pub mod trace;
+
+#[cfg(feature = "server")]
+pub mod body;
+#[cfg(feature = "server")]
+pub mod cursor;
+#[cfg(feature = "server")]
+pub mod edge;
+#[cfg(feature = "server")]
+pub mod health;
+#[cfg(feature = "server")]
+pub mod query;
+#[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
 mod tls;
 
+pub use client_address::TrustedProxies;
+pub use info::{Info, RequestInfo};
+pub use problem::{Kind, Problem};
+
+#[cfg(feature = "server")]
+pub use cursor::Cursors;
+#[cfg(feature = "server")]
+pub use edge::Edge;
+#[cfg(feature = "server")]
 pub use tls::{Tls, TlsError};

@@ -1,0 +1,182 @@
+//! Bearer tokens (RFC 6750): how one is read from a request, and the challenge that answers when it will not do.
+
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+
+use super::problem::{Kind, Problem};
+
+/// Longest token that is looked at, in bytes.
+const LONGEST: usize = 8192;
+
+/// Why a request with, or without, a bearer token goes no further (RFC 6750 3.1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No token: 401 with a bare challenge, because the caller may not know that it needs one.
+    #[error("this needs an access token: send it as `Authorization: Bearer …`")]
+    Missing,
+    /// More than one token, or one where none belongs: 400 `invalid_request`.
+    #[error("{0}")]
+    Request(&'static str),
+    /// A token that is malformed, expired, revoked, or for someone else: 401 `invalid_token`. Which of these, the caller is
+    /// not told.
+    #[error("the access token is malformed, expired, revoked or for another audience: get a new one")]
+    Token,
+    /// A good token without the scope: 403 `insufficient_scope`.
+    #[error("the access token lacks scope `{0}`: get one that has it")]
+    Scope(String),
+}
+
+impl Refusal {
+    /// The status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Missing | Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Request(_) => StatusCode::BAD_REQUEST,
+            Self::Scope(_) => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// The `error` of the challenge; `None` for a bare one.
+    pub const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing => None,
+            Self::Request(_) => Some("invalid_request"),
+            Self::Token => Some("invalid_token"),
+            Self::Scope(_) => Some("insufficient_scope"),
+        }
+    }
+
+    /// The value of `WWW-Authenticate`.
+    pub fn challenge(&self) -> HeaderValue {
+        let text = match self {
+            Self::Missing => "Bearer".to_owned(),
+            Self::Request(_) => r#"Bearer error="invalid_request""#.to_owned(),
+            Self::Token => r#"Bearer error="invalid_token""#.to_owned(),
+            // Scope characters are those that a quoted string takes as they are (RFC 6749 3.3); anything else goes.
+            Self::Scope(scope) => {
+                let scope: String =
+                    scope.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')).collect();
+                format!(r#"Bearer error="insufficient_scope", scope="{scope}""#)
+            }
+        };
+        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+    }
+
+    /// The whole answer.
+    pub fn problem(&self) -> Problem {
+        let kind = match self {
+            Self::Missing => Kind::Unauthenticated,
+            Self::Request(_) => Kind::BadRequest,
+            Self::Token => Kind::InvalidToken,
+            Self::Scope(_) => Kind::InsufficientScope,
+        };
+        Problem::new(kind).detail(self.to_string()).header(header::WWW_AUTHENTICATE, self.challenge())
+    }
+}
+
+/// The one bearer token of a request.
+///
+/// # Errors
+/// [`Refusal::Missing`] without an `Authorization: Bearer` header; [`Refusal::Request`] when the header is repeated, holds no
+/// token or more than one, or a token is in the query string (RFC 9700 2.6: never accepted there); [`Refusal::Token`] when it
+/// is not of the characters of a token (RFC 6750 2.1).
+pub fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> {
+    if uri.query().is_some_and(|q| q.split('&').any(|p| p.split('=').next() == Some("access_token"))) {
+        return Err(Refusal::Request(
+            "an access token in the query string is not accepted: send it as `Authorization: Bearer …`",
+        ));
+    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Err(Refusal::Missing) };
+    if values.next().is_some() {
+        return Err(Refusal::Request("there is more than one `Authorization` header: send one"));
+    }
+    let Ok(text) = value.to_str() else {
+        return Err(Refusal::Request("the `Authorization` header has characters outside ASCII"));
+    };
+    let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Missing);
+    }
+    let token = rest.trim_matches(' ');
+    if token.is_empty() {
+        return Err(Refusal::Request("the `Authorization` header names `Bearer` but holds no token"));
+    }
+    if token.contains([' ', ',', '\t']) {
+        return Err(Refusal::Request("the `Authorization` header holds more than one token"));
+    }
+    let body = token.trim_end_matches('=');
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    if body.is_empty() || token.len() > LONGEST || !body.bytes().all(is_token) {
+        return Err(Refusal::Token);
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<String, Option<&'static str>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        token(&headers, &Uri::from_static("/x")).map(str::to_owned).map_err(|r| r.code())
+    }
+
+    #[test]
+    fn one_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        for value in ["Bearer abc.d-e_f~+/==", "bearer abc.d-e_f~+/==", "BEARER   abc.d-e_f~+/== "] {
+            assert_eq!(read(&[value]), Ok("abc.d-e_f~+/==".to_owned()), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_single_token_is_refused_as_rfc_6750_says() {
+        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
+        for (values, code) in [
+            (&[][..], None),
+            (&["Basic YTpi"], None),
+            (&["Bearer"], Some("invalid_request")),
+            (&["Bearer "], Some("invalid_request")),
+            (&["Bearer a", "Bearer a"], Some("invalid_request")),
+            (&["Basic YTpi", "Bearer a"], Some("invalid_request")),
+            (&["Bearer a, Bearer b"], Some("invalid_request")),
+            (&["Bearer a b"], Some("invalid_request")),
+            (&["Bearer a\"b"], Some("invalid_token")),
+            (&["Bearer =="], Some("invalid_token")),
+            (&["Bearer a=b"], Some("invalid_token")),
+            (&[long.as_str()], Some("invalid_token")),
+        ] {
+            assert_eq!(read(values), Err(code), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_refused_even_beside_a_good_header() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"));
+        for (uri, good) in
+            [("/x?access_token=abc", false), ("/x?a=1&access_token", false), ("/x?my_access_token=1", true)]
+        {
+            assert_eq!(token(&headers, &uri.parse().unwrap()).is_ok(), good, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_says_no_more_than_the_caller_may_know() {
+        for (refusal, status, challenge) in [
+            (Refusal::Missing, 401, "Bearer"),
+            (Refusal::Request("twice"), 400, r#"Bearer error="invalid_request""#),
+            (Refusal::Token, 401, r#"Bearer error="invalid_token""#),
+            (
+                Refusal::Scope("audit:read\"\r\n".to_owned()),
+                403,
+                r#"Bearer error="insufficient_scope", scope="audit:read""#,
+            ),
+        ] {
+            assert_eq!(refusal.status(), status);
+            assert_eq!(refusal.challenge(), challenge);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Query strings, strictly: every parameter known, none twice, all mistakes at once.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::problem::{Kind, Problem};
+
+/// The parameters of one request. Ask for each with [`Query::take`], then call [`Query::finish`].
+#[derive(Debug, Default)]
+pub struct Query {
+    values: BTreeMap<String, String>,
+    errors: Vec<Value>,
+}
+
+impl Query {
+    /// Reads `query`, of which `known` parameters may be there.
+    pub fn read(query: Option<&str>, known: &[&str]) -> Self {
+        let mut all = Self::default();
+        let pairs: Vec<(String, String)> = match serde_urlencoded::from_str(query.unwrap_or("")) {
+            Ok(pairs) => pairs,
+            Err(_) => {
+                all.wrong("", "the query string is not made of `name=value` pairs in UTF-8");
+                return all;
+            }
+        };
+        for (name, value) in pairs {
+            if !known.contains(&name.as_str()) {
+                let nearest = known
+                    .iter()
+                    .max_by(|a, b| strsim::jaro_winkler(a, &name).total_cmp(&strsim::jaro_winkler(b, &name)));
+                let name: String = name.chars().take(64).collect();
+                let hint = nearest.map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
+                all.wrong(&name, format!("there is no such parameter{hint}"));
+            } else if all.values.contains_key(&name) {
+                all.wrong(&name, "this parameter is here more than once: give it once");
+            } else {
+                all.values.insert(name, value);
+            }
+        }
+        all
+    }
+
+    /// The value of `name` through `parse`, which says what to write instead when it cannot. An empty value is a mistake too.
+    pub fn take<T, E: Into<Cow<'static, str>>>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.values.remove(name)?;
+        if value.is_empty() {
+            self.wrong(name, "this parameter is empty: give it a value or leave it out");
+            return None;
+        }
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(detail) => {
+                self.wrong(name, detail);
+                None
+            }
+        }
+    }
+
+    /// Notes a mistake.
+    pub fn wrong(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
+        self.errors.push(json!({ "parameter": name, "detail": detail.into() }));
+    }
+
+    /// Whether all was well.
+    ///
+    /// # Errors
+    /// A problem of kind [`Kind::InvalidParameter`] that lists every mistake in `errors`.
+    pub fn finish(self) -> Result<(), Problem> {
+        let Some(first) = self.errors.first() else { return Ok(()) };
+        let text = |key: &str| first.get(key).and_then(Value::as_str).unwrap_or("");
+        let detail = match text("parameter") {
+            "" => text("detail").to_owned(),
+            name => format!("`{name}`: {}", text("detail")),
+        };
+        Err(Problem::new(Kind::InvalidParameter).detail(detail).with("errors", self.errors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<(Option<u32>, Option<String>), Value> {
+        let mut q = Query::read(Some(query), &["limit", "kind"]);
+        let limit = q.take("limit", |t| t.parse::<u32>().map_err(|_| "a number such as 50"));
+        let kind = q.take("kind", |t| Ok::<_, &str>(t.to_owned()));
+        let problem = q.finish().map_err(|p| serde_json::from_slice::<Value>(&p.body(None)).unwrap());
+        problem.map(|()| (limit, kind))
+    }
+
+    #[test]
+    fn known_parameters_are_read() {
+        assert_eq!(read("limit=5&kind=a%20b"), Ok((Some(5), Some("a b".to_owned()))));
+        assert_eq!(read(""), Ok((None, None)));
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once_and_each_names_its_parameter() {
+        let problem = read("limit=x&kinds=a&kind=&limit=6").unwrap_err();
+        let errors = problem["errors"].as_array().unwrap();
+        let named: Vec<_> =
+            errors.iter().map(|e| (e["parameter"].as_str().unwrap(), e["detail"].as_str().unwrap())).collect();
+        assert_eq!(
+            named,
+            [
+                ("kinds", "there is no such parameter: did you mean `kind`?"),
+                ("limit", "this parameter is here more than once: give it once"),
+                ("limit", "a number such as 50"),
+                ("kind", "this parameter is empty: give it a value or leave it out"),
+            ]
+        );
+        assert_eq!(problem["status"], 400);
+    }
+}
