@@ -140,3 +140,22 @@ pub(crate) fn form(path: &str, (id, secret): (&str, &str), body: &str) -> Vec<u8
 pub(crate) fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
 }
+
+/// The bodies of `count` answers to the same request.
+pub(crate) async fn collect(address: &str, request: &[u8], connections: usize, count: usize) -> Vec<String> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let (address, request) = (address.to_owned(), request.to_vec());
+        tasks.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("the server accepts");
+            let (mut buffer, mut bodies) = (Vec::new(), Vec::new());
+            while bodies.len() < count.div_ceil(connections) {
+                stream.write_all(&request).await.expect("the request is sent");
+                let head = exchange(&mut stream, &mut buffer).await;
+                bodies.push(String::from_utf8_lossy(&buffer[head..]).into_owned());
+            }
+            bodies
+        });
+    }
+    tasks.join_all().await.into_iter().flatten().collect()
+}

@@ -20,7 +20,9 @@ mod load;
 mod policies;
 mod process;
 mod report;
+mod stage;
 mod timing;
+mod wire;
 
 use mimalloc::MiMalloc;
 
@@ -39,8 +41,12 @@ fn main() {
 type Section = (&'static str, fn(&mut report::Report));
 
 /// In process first: nothing else runs then.
-const SECTIONS: [Section; 3] =
-    [("buckets", buckets::measure), ("decisions", decisions::measure), ("append", append::measure)];
+const SECTIONS: [Section; 4] = [
+    ("buckets", buckets::measure),
+    ("decisions", decisions::measure),
+    ("append", append::measure),
+    ("wire", wire::measure),
+];
 
 /// Measures the sections that are wanted; all of them when none is named.
 fn measure(wanted: &[String]) {

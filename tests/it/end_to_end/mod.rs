@@ -5,6 +5,7 @@ mod clients;
 mod database_gone;
 mod disk_full;
 mod drain;
+mod forged_tokens;
 mod kill;
 mod load;
 mod nginx;
