@@ -47,7 +47,7 @@ pub(crate) fn files(count: usize) -> Vec<(String, String)> {
 pub(crate) fn tree(count: usize, keep: bool) -> Files {
     let shipped = embedded().iter().filter(|(path, _)| {
         let ours = std::path::Path::new(path);
-        let schema_or_table = !ours.extension().is_some_and(|end| end == "cedar") && !path.starts_with("tests");
+        let schema_or_table = ours.extension().is_none_or(|end| end != "cedar") && !path.starts_with("tests");
         schema_or_table || (keep && !path.starts_with("tests"))
     });
     let shipped = shipped.map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
