@@ -118,14 +118,14 @@ fn schema(files: &Files, shapes: &mut Shapes, problems: &mut Vec<Problem>) -> Op
         }
         Err(e) => {
             // The fragments parsed, so the error names something rather than a place: find the name.
-            let message = e.to_string();
+            let message = with_help(&e.to_string(), &e);
             let place = quoted(&message).find_map(|name| {
                 files.iter().filter(|(path, _)| path.ends_with(".cedarschema")).find_map(|(path, text)| {
                     let short = name.rsplit("::").next().unwrap_or(name).trim_matches('"');
-                    find_word(text, short).map(|offset| Problem::at(path, text, offset, with_help(&message, &e)))
+                    find_word(text, short).map(|offset| Problem::at(path, text, offset, message.as_str()))
                 })
             });
-            problems.push(place.unwrap_or_else(|| Problem::file("schema", with_help(&message, &e))));
+            problems.push(place.unwrap_or_else(|| Problem::file("schema", message)));
             None
         }
     }
@@ -236,22 +236,28 @@ fn validate(
     problems: &mut Vec<Problem>,
 ) {
     let result = Validator::new(schema.clone()).validate_with_level(set, ValidationMode::Strict, LEVEL);
-    let add = |id: &PolicyId, error: &dyn Diagnostic| -> Vec<Problem> {
-        let id: &str = id.as_ref();
-        let Some(place) = places.get(id) else {
-            return vec![Problem::file("policies", with_help(&error.to_string(), error))];
-        };
+    let at = |id: &PolicyId, error: &dyn Diagnostic| -> Problem {
+        let message = with_help(&error.to_string(), error);
+        let Some(place) = places.get(<_ as AsRef<str>>::as_ref(id)) else { return Problem::file("policies", message) };
         let text = files.get(&place.file).unwrap_or_default();
         let label = error.labels().and_then(|mut labels| labels.next());
-        let offset = label.map_or(place.offset, |label| label.offset());
-        let message = with_help(&error.to_string(), error);
-        vec![Problem::at(&*place.file, text, offset, message)]
+        Problem::at(&*place.file, text, label.map_or(place.offset, |label| label.offset()), message)
     };
-    for error in result.validation_errors() {
-        problems.extend(add(error.policy_id(), error));
-    }
-    for warning in result.validation_warnings() {
-        problems.extend(add(warning.policy_id(), warning).into_iter().map(Problem::warning));
+    once_a_place(result.validation_errors().map(|e| at(e.policy_id(), e)).collect(), problems);
+    once_a_place(result.validation_warnings().map(|w| at(w.policy_id(), w).warning()).collect(), problems);
+}
+
+/// Cedar reports a mistake once for each kind of request that it could meet: the first says it all.
+fn once_a_place(mut found: Vec<Problem>, problems: &mut Vec<Problem>) {
+    found.sort();
+    let same = |a: &Problem, b: &Problem| (&a.file, a.line, a.column) == (&b.file, b.line, b.column);
+    for group in found.chunk_by(same) {
+        let Some(first) = group.first() else { continue };
+        let more = match group.len() {
+            1 => String::new(),
+            len => format!(" (and likewise for {} more kinds of request)", len - 1),
+        };
+        problems.push(Problem { message: format!("{}{more}", first.message), ..first.clone() });
     }
 }
 

@@ -146,7 +146,9 @@ impl RouteMap {
         if segments.len() > 64 {
             return None;
         }
-        let route = walk(&self.root, method, &segments)?;
+        // HEAD asks for what GET would say (RFC 9110 9.3.2).
+        let head = || (method == "HEAD").then(|| walk(&self.root, "GET", &segments)).flatten();
+        let route = walk(&self.root, method, &segments).or_else(head)?;
         let params = params(&route.template, &segments);
         Some(RouteMatch { route, params })
     }

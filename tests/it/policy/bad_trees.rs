@@ -1,0 +1,128 @@
+//! A broken tree: every problem at once, each at its place, and nothing of it in force.
+
+use stockade::policy::{Files, Snapshot, embedded};
+
+/// The shipped tree with some files replaced or added.
+fn with(changes: &[(&str, &str)]) -> Result<(), Vec<String>> {
+    let kept = embedded().iter().filter(|(path, _)| !changes.iter().any(|(changed, _)| changed == path));
+    let files = Files::new(kept.chain(changes).copied());
+    Snapshot::from_files(&files).map(|_| ()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn only(changes: &[(&str, &str)]) -> String {
+    let problems = with(changes).expect_err("is broken");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems[0].clone()
+}
+
+const OPEN: &str = r#"permit (principal, action == Notes::Action::"notes:list", resource);"#;
+
+#[test]
+fn every_problem_is_reported_at_once_and_at_its_place() {
+    let problems = with(&[
+        ("grant/a.cedar", "// fine\n@id(\"a\") permit (principal, action, resource) when { context.nonsense };\n"),
+        ("grant/b.cedar", "permit (principal, action\n  resource);"),
+        ("routes.toml", "[[route]]\nmethod = \"get\"\npath = \"/x\"\naction = \"notes:list\"\napi = \"demo\"\n"),
+        ("tiers.toml", "[[tier]]\nname = \"full\"\nrate = \"fast\"\nburst = 1\n"),
+        ("types.toml", "[[type]]\nwire = \"x\"\nentity = \"Stockade::Nobody\"\nsource = \"stored\"\n"),
+    ])
+    .expect_err("is broken");
+    let at = |place: &str| problems.iter().filter(|problem| problem.starts_with(place)).count();
+    assert_eq!(at("grant/a.cedar:2:54: for policy `a`, attribute `nonsense` in context"), 1, "{problems:#?}");
+    assert_eq!(at("grant/b.cedar:2:3: "), 1, "{problems:#?}");
+    assert_eq!(at("routes.toml:1:1: route `get /x`: the method must be in capitals"), 1, "{problems:#?}");
+    assert_eq!(at("tiers.toml:1:1: tier `full`: `fast` is no rate"), 1, "{problems:#?}");
+    assert_eq!(at("types.toml:1:1: type `x`: the schema has no entity type"), 1, "{problems:#?}");
+}
+
+#[test]
+fn a_policy_without_an_id_is_refused() {
+    assert!(only(&[("grant/x.cedar", OPEN)]).starts_with("grant/x.cedar:1:1: a policy without `@id("));
+}
+
+#[test]
+fn two_policies_of_one_id_are_refused_across_files() {
+    let text = format!("\n@id(\"audit.search\") {OPEN}");
+    let problem = only(&[("grant/x.cedar", &text)]);
+    assert_eq!(
+        problem,
+        "grant/x.cedar:2:1: `@id(\"audit.search\")` is taken by a policy in grant/audit.cedar; choose another"
+    );
+}
+
+#[test]
+fn guards_only_forbid_and_grants_only_permit() {
+    let text = format!("@id(\"x\") {OPEN}");
+    assert!(only(&[("guard/x.cedar", &text)]).contains("`x` permits, and guard/ holds only `forbid`"));
+    let text = text.replace("permit", "forbid");
+    assert!(only(&[("grant/x.cedar", &text)]).contains("`x` forbids, and grant/ holds only `permit`"));
+}
+
+#[test]
+fn a_permit_of_everything_to_everyone_is_refused() {
+    let problem = only(&[("grant/x.cedar", "@id(\"x\") permit (principal, action, resource);")]);
+    assert!(problem.contains("`x` permits everything to everyone"), "{problem}");
+}
+
+#[test]
+fn a_policy_that_reaches_beyond_what_a_decision_is_given_is_refused() {
+    let schema = "namespace Deep { entity Owner { name: String }; entity Doc { owner: Owner };\n\
+        action \"deep\" appliesTo { principal: [Stockade::User], resource: [Doc], context: Stockade::Ctx }; }";
+    let policy = "@id(\"deep\") permit (principal, action == Deep::Action::\"deep\", resource)\n\
+        when { resource.owner.name == \"x\" };";
+    let problem = only(&[("schema/deep.cedarschema", schema), ("grant/deep.cedar", policy)]);
+    assert!(problem.starts_with("grant/deep.cedar:2:"), "{problem}");
+    assert!(problem.contains("level"), "{problem}");
+}
+
+#[test]
+fn a_schema_change_that_orphans_a_policy_is_refused_at_the_policy() {
+    let schema = embedded().iter().find(|(path, _)| *path == "schema/demo.cedarschema").expect("is there").1;
+    let problems = with(&[("schema/demo.cedarschema", &schema.replace("\"notes:write\"", "\"notes:amend\""))])
+        .expect_err("is broken");
+    assert!(problems.iter().any(|p| p.starts_with("grant/demo.cedar:8:")), "{problems:#?}");
+}
+
+#[test]
+fn a_route_to_an_action_that_nobody_declared_is_refused() {
+    let text = "\n[[route]]\nmethod = \"GET\"\npath = \"/x\"\naction = \"notes:lst\"\napi = \"demo\"\n";
+    assert_eq!(
+        only(&[("routes.toml", text)]),
+        "routes.toml:2:1: action `notes:lst` is not in the schema; declare it, or name another"
+    );
+}
+
+#[test]
+fn unknown_keys_and_repeated_routes_are_refused() {
+    let route = "[[route]]\nmethod = \"GET\"\npath = \"/x/{id}\"\naction = \"notes:list\"\napi = \"demo\"\n";
+    assert!(
+        only(&[("routes.toml", &format!("{route}colour = 1\n"))])
+            .starts_with("routes.toml:6:1: unknown field `colour`")
+    );
+    let twice = format!("{route}{}", route.replace("{id}", "{other}"));
+    assert!(only(&[("routes.toml", &twice)]).starts_with("routes.toml:6:1: route `GET /x/{other}` is declared twice"));
+}
+
+#[test]
+fn a_schema_that_does_not_parse_or_resolve_is_refused_at_its_place() {
+    let problems =
+        with(&[("schema/demo.cedarschema", "namespace Notes {\n  entity A in [;\n}")]).expect_err("is broken");
+    assert!(problems.iter().any(|p| p.starts_with("schema/demo.cedarschema:2:")), "{problems:#?}");
+    let problems =
+        with(&[("schema/x.cedarschema", "namespace X {\n  entity A in [Nowhere];\n}")]).expect_err("is broken");
+    assert!(problems.iter().any(|p| p.starts_with("schema/x.cedarschema:2:")), "{problems:#?}");
+}
+
+#[test]
+fn entities_that_do_not_fit_the_schema_are_refused_at_their_place() {
+    let text = "[\n{ \"uid\": { \"type\": \"Stockade::User\", \"id\": \"ada\" }, \"attrs\": { \"disabled\": \"no\" }, \"parents\": [] }\n]";
+    let problem = only(&[("entities.json", text)]);
+    assert!(problem.starts_with("entities.json:2:"), "{problem}");
+    assert!(only(&[("entities.json", "[\n{]")]).starts_with("entities.json:2:2: "));
+}
+
+#[test]
+fn a_tree_without_a_schema_is_refused() {
+    let problems = Snapshot::from_files(&Files::new([("x.cedar", OPEN)])).map(|_| ()).expect_err("is broken");
+    assert!(problems.iter().any(|p| p.message.starts_with("no `.cedarschema` file")), "{problems:#?}");
+}
