@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::claims;
 use super::jwk::{self, PublicKey};
 use super::jws::Parts;
+use super::keys;
 use super::{CryptoError, verify::TokenError};
 use crate::base::Timestamp;
 
@@ -94,6 +95,39 @@ impl ClientKeys {
         }
         let jti = claims.jti.filter(|jti| (1..=256).contains(&jti.len())).ok_or(TokenError::BadClaims)?;
         Ok(Assertion { jti, exp: claims.exp })
+    }
+}
+
+/// Which client an assertion claims to speak for (`sub`), when the request does not say: whose keys to verify it with.
+/// Nothing is proven by it.
+pub fn claimed_client(jwt: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let parts = Parts::read(jwt).ok()?;
+    claims::object::<Subject>(&parts.claims()?).map(|claims| claims.sub)
+}
+
+/// A key that no client has. [`Decoy::burn`] takes as long as verifying, so that the time of a refusal does not tell
+/// which clients exist.
+#[derive(Debug)]
+pub struct Decoy(PublicKey);
+
+impl Decoy {
+    /// A decoy.
+    ///
+    /// # Errors
+    /// When the library refuses to make a key.
+    pub fn new() -> Result<Self, CryptoError> {
+        keys::decoy().map(Self)
+    }
+
+    /// Verifies, in vain.
+    pub fn burn(&self, jwt: &str) {
+        if let Ok(parts) = Parts::read(jwt) {
+            std::hint::black_box(self.0.verifies(parts.message, &parts.signature));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 };
 use zeroize::Zeroizing;
 
-use super::jwk::Parts;
+use super::jwk::{Parts, PublicKey};
 use super::{CryptoError, seal::Sealer};
 use crate::base::{Rng, Secret, Timestamp};
 use crate::model::{Algorithm, SigningKey};
@@ -115,6 +115,12 @@ fn rsa_parts(der: &[u8]) -> Option<Parts> {
     let (e, _) = element(rest, 0x02)?;
     let positive = |bytes: &[u8]| bytes.strip_prefix(&[0]).unwrap_or(bytes).to_vec();
     Some(Parts::Rsa { n: positive(n), e: positive(e) })
+}
+
+/// The public half of a key whose private half is thrown away.
+pub(super) fn decoy() -> Result<PublicKey, CryptoError> {
+    let (pair, _) = KeyPair::generate(Algorithm::ES256)?;
+    PublicKey::from_parts(&pair.public()?, None)
 }
 
 /// Where the private half of `kid` is sealed.

@@ -60,9 +60,12 @@ pub enum Step {
     },
 }
 
+/// Other processes publish a new key up to a second after it was made; this is that, and a little.
+const FOLLOW: Duration = Duration::from_secs(5);
+
 /// When a key made now, to follow one that signs, starts to sign.
 pub fn activation(settings: &Settings, now: Timestamp) -> Timestamp {
-    now.plus(settings.publish_ahead)
+    now.plus(settings.publish_ahead).plus(FOLLOW)
 }
 
 /// What to do now.
@@ -79,7 +82,7 @@ pub fn plan(keys: &[SigningKey], settings: &Settings, now: Timestamp) -> Vec<Ste
             steps.push(Step::Generate { alg, activates_at: now });
             continue;
         };
-        let due = newest.activates_at.plus(settings.period).minus(settings.publish_ahead);
+        let due = newest.activates_at.plus(settings.period).minus(settings.publish_ahead + FOLLOW);
         if newest.state(now) == KeyState::Active && now >= due {
             steps.push(Step::Generate { alg, activates_at: activation(settings, now) });
         }
@@ -146,7 +149,7 @@ mod tests {
         let now = START.plus(settings.period);
         assert_eq!(
             plan(&[old, es], &settings, now),
-            [Step::Generate { alg: Algorithm::RS256, activates_at: now.plus(settings.publish_ahead) }]
+            [Step::Generate { alg: Algorithm::RS256, activates_at: activation(&settings, now) }]
         );
     }
 

@@ -1,1 +1,162 @@
 //! The authorization server: metadata, token, introspection, revocation.
+//!
+//! ```text
+//! POST /oauth/token       address bucket -> form -> client_auth -> client bucket -> token/<grant>
+//! POST /oauth/introspect  address bucket -> form -> client_auth -> live token, if the caller may know
+//! POST /oauth/revoke      address bucket -> form -> client_auth -> denylist + event, one transaction
+//! GET  /.well-known/…     rendered once (metadata)
+//! ```
+//!
+//! Issuing a self-contained token reads memory and writes its audit event, nothing else. Errors are in [`error`], one enum
+//! with the status and code of each; every refusal is recorded, those of strangers folded.
+
+mod client_auth;
+mod error;
+mod form;
+mod introspect;
+mod issuance;
+mod limit;
+mod metadata;
+mod record;
+mod revoke;
+mod scope;
+mod settings;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+
+use crate::audit_log::AuditLog;
+use crate::base::{Clock, Rng};
+use crate::crypto::CryptoError;
+use crate::crypto::assertion::{ClientKeys, Decoy};
+use crate::crypto::bounded::Bounded;
+use crate::limits::Buckets;
+use crate::live::Live;
+use crate::policy::Engine;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+pub use settings::Settings;
+
+/// What the endpoints work with.
+#[derive(Debug)]
+pub struct Ctx {
+    /// The issuer, byte for byte as configured: no final slash.
+    pub issuer: Arc<str>,
+    /// Clients, keys, revocations.
+    pub live: Arc<Live>,
+    /// For opaque tokens, revocations and used assertions.
+    pub store: Store,
+    /// Decides issuances.
+    pub engine: Arc<Engine>,
+    /// Records them.
+    pub audit: AuditLog,
+    /// Buckets of addresses and clients.
+    pub limits: Arc<Buckets>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of tokens and ids.
+    pub rng: Arc<dyn Rng>,
+    /// From the configuration.
+    pub settings: Settings,
+}
+
+/// How many issuance decisions and parsed client keys are remembered.
+const REMEMBERED: usize = 65_536;
+
+/// The context, and what is computed from it once.
+#[derive(Debug)]
+struct Server {
+    ctx: Ctx,
+    /// What may be asked for by name: the issuer and the configured resources.
+    apis: HashMap<Box<str>, Arc<issuance::Target>>,
+    /// Decisions, by everything that went into them.
+    issuances: Bounded<Box<str>, Arc<issuance::Granted>>,
+    /// Keys of clients that sign their assertions.
+    client_keys: Bounded<client_auth::KeysOf, Arc<ClientKeys>>,
+    decoy: Decoy,
+    metadata: metadata::Document,
+    jwks: metadata::Jwks,
+}
+
+type Shared = Arc<Server>;
+
+/// The routes of the authorization server. Beside `/oauth/…` and `/.well-known/…` they stand under the path of the issuer,
+/// when it has one, and the metadata also at the place that RFC 8414 3.1 makes of it.
+///
+/// # Errors
+/// When the machine has no randomness.
+pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
+    let path = issuer_path(&ctx.issuer).to_owned();
+    let server = Arc::new(Server {
+        apis: issuance::targets(&ctx.issuer, &ctx.settings),
+        issuances: Bounded::new(REMEMBERED),
+        client_keys: Bounded::new(REMEMBERED),
+        decoy: Decoy::new()?,
+        metadata: metadata::document(&ctx.issuer, &ctx.settings),
+        jwks: metadata::Jwks::new(&ctx.settings),
+        ctx,
+    });
+    let mut prefixes = vec![""];
+    if !path.is_empty() {
+        prefixes.push(&path);
+    }
+    let mut router = Router::new();
+    for prefix in prefixes {
+        router = router
+            .route(&format!("{prefix}/oauth/token"), any(token::endpoint))
+            .route(&format!("{prefix}/oauth/introspect"), any(introspect::endpoint))
+            .route(&format!("{prefix}/oauth/revoke"), any(revoke::endpoint))
+            .route(&format!("{prefix}/.well-known/jwks.json"), any(jwks))
+            .route(&format!("{prefix}/.well-known/openid-configuration"), any(describe))
+            .route(&format!("{prefix}/.well-known/oauth-authorization-server"), any(describe));
+    }
+    if !path.is_empty() {
+        router = router
+            .route(&format!("/.well-known/openid-configuration{path}"), any(describe))
+            .route(&format!("/.well-known/oauth-authorization-server{path}"), any(describe));
+    }
+    Ok(router.with_state(server))
+}
+
+/// The path of an issuer: `""` or `/…` without a final slash.
+fn issuer_path(issuer: &str) -> &str {
+    let after_host = issuer.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+    let Some((host, _)) = after_host else { return "" };
+    let start = issuer.find("://").map_or(0, |at| at + 3) + host.len();
+    issuer.get(start..).unwrap_or("").trim_end_matches('/')
+}
+
+async fn describe(State(server): State<Shared>, request: Request) -> Response {
+    server.metadata.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+}
+
+async fn jwks(State(server): State<Shared>, request: Request) -> Response {
+    let document = server.jwks.document(&server.ctx.live.jwks());
+    document.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::issuer_path;
+
+    #[test]
+    fn the_path_of_an_issuer_is_what_follows_its_host() {
+        for (issuer, path) in [
+            ("https://a.example", ""),
+            ("http://localhost:8080", ""),
+            ("https://a.example/", ""),
+            ("https://a.example/auth", "/auth"),
+            ("https://a.example/auth/eu", "/auth/eu"),
+        ] {
+            assert_eq!(issuer_path(issuer), path, "{issuer}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Every way an OAuth request can fail, with its status and code (RFC 6749 5.2, RFC 6750 3.1, RFC 7009 2.2, RFC 8707 2).
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::telemetry::labels::OauthError;
+
+/// A refusal. What it carries is text of ours, never the caller's: it goes into a JSON string as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    /// The wrong method; says which one is right.
+    Method(&'static str),
+    /// Malformed, repeated or missing parameters.
+    InvalidRequest(&'static str),
+    /// A body beyond the limit.
+    TooLarge,
+    /// The client did not prove who it is. One answer for every reason, so that nobody learns which clients exist.
+    InvalidClient,
+    /// Bearer authentication where a client must authenticate as itself.
+    InvalidToken,
+    /// A token of another client.
+    InvalidGrant,
+    /// This client may not use this grant.
+    UnauthorizedClient,
+    /// No such grant.
+    UnsupportedGrantType,
+    /// A scope that the client may not have.
+    InvalidScope(&'static str),
+    /// A resource that the client may not ask for (RFC 8707 2).
+    InvalidTarget(&'static str),
+    /// Policy refuses.
+    AccessDenied,
+    /// A kind of token that cannot be revoked (RFC 7009 2.2.1).
+    UnsupportedTokenType,
+    /// Over a limit; seconds to wait.
+    RateLimited(u64),
+    /// Over a limit, at revocation (RFC 7009 2.2.1); seconds to wait.
+    Overloaded(u64),
+    /// The store, the log or the policies cannot answer now.
+    Unavailable,
+    /// Broke on our side.
+    Server,
+}
+
+impl Error {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InvalidRequest(_)
+            | Self::InvalidGrant
+            | Self::UnauthorizedClient
+            | Self::UnsupportedGrantType
+            | Self::InvalidScope(_)
+            | Self::InvalidTarget(_)
+            | Self::AccessDenied
+            | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded(_) | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Server => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `error` member.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Method(_) | Self::InvalidRequest(_) | Self::TooLarge => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidToken => "invalid_token",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidTarget(_) => "invalid_target",
+            Self::AccessDenied => "access_denied",
+            Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => "temporarily_unavailable",
+            Self::Server => "server_error",
+        }
+    }
+
+    /// The `error_description` member: printable ASCII without quotes and backslashes (RFC 6749 5.2).
+    fn description(self) -> &'static str {
+        match self {
+            Self::Method("POST") => "use POST",
+            Self::Method(_) => "use GET",
+            Self::InvalidRequest(what) | Self::InvalidScope(what) | Self::InvalidTarget(what) => what,
+            Self::TooLarge => "the body is larger than 64 KiB",
+            Self::InvalidClient => "client authentication failed",
+            Self::InvalidToken => "authenticate as a client, not with a bearer token",
+            Self::InvalidGrant => "the token was issued to another client",
+            Self::UnauthorizedClient => "this client may not use this grant type",
+            Self::UnsupportedGrantType => "use grant_type=client_credentials",
+            Self::AccessDenied => "policy does not let this client have a token for this resource",
+            Self::UnsupportedTokenType => "only access tokens can be revoked",
+            Self::RateLimited(_) => "too many requests; wait as long as Retry-After says",
+            Self::Overloaded(_) | Self::Unavailable => "try again as soon as Retry-After says",
+            Self::Server => "something broke on our side; the request id finds it in the logs",
+        }
+    }
+
+    /// The metric's label.
+    pub(super) fn label(self) -> OauthError {
+        match self {
+            Self::Method(_) | Self::InvalidRequest(_) | Self::TooLarge | Self::UnsupportedTokenType => {
+                OauthError::InvalidRequest
+            }
+            Self::InvalidClient | Self::InvalidToken => OauthError::InvalidClient,
+            Self::InvalidGrant => OauthError::InvalidGrant,
+            Self::UnauthorizedClient => OauthError::UnauthorizedClient,
+            Self::UnsupportedGrantType => OauthError::UnsupportedGrantType,
+            Self::InvalidScope(_) => OauthError::InvalidScope,
+            Self::InvalidTarget(_) => OauthError::InvalidTarget,
+            Self::AccessDenied => OauthError::AccessDenied,
+            Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => OauthError::TemporarilyUnavailable,
+            Self::Server => OauthError::ServerError,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = format!(r#"{{"error":"{}","error_description":"{}"}}"#, self.code(), self.description());
+        let mut response = json(self.status(), body);
+        let headers = response.headers_mut();
+        match self {
+            Self::Method(allow) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            // RFC 9110 15.5.2 wants a challenge with every 401, RFC 6749 5.2 this one when it was tried.
+            Self::InvalidClient => {
+                let challenge = HeaderValue::from_static(r#"Basic realm="stockade", charset="UTF-8""#);
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Self::InvalidToken => {
+                let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Self::RateLimited(secs) | Self::Overloaded(secs) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+            }
+            Self::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// A JSON answer that nobody may keep (RFC 6749 5.1).
+pub(super) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_description_fits_its_grammar_and_every_code_has_its_status() {
+        use Error as E;
+        for (error, status, code) in [
+            (E::Method("POST"), 405, "invalid_request"),
+            (E::Method("GET, HEAD"), 405, "invalid_request"),
+            (E::InvalidRequest("x"), 400, "invalid_request"),
+            (E::TooLarge, 413, "invalid_request"),
+            (E::InvalidClient, 401, "invalid_client"),
+            (E::InvalidToken, 401, "invalid_token"),
+            (E::InvalidGrant, 400, "invalid_grant"),
+            (E::UnauthorizedClient, 400, "unauthorized_client"),
+            (E::UnsupportedGrantType, 400, "unsupported_grant_type"),
+            (E::InvalidScope("x"), 400, "invalid_scope"),
+            (E::InvalidTarget("x"), 400, "invalid_target"),
+            (E::AccessDenied, 400, "access_denied"),
+            (E::UnsupportedTokenType, 400, "unsupported_token_type"),
+            (E::RateLimited(1), 429, "temporarily_unavailable"),
+            (E::Overloaded(1), 503, "temporarily_unavailable"),
+            (E::Unavailable, 503, "temporarily_unavailable"),
+            (E::Server, 500, "server_error"),
+        ] {
+            assert_eq!((error.status().as_u16(), error.code()), (status, code), "{error:?}");
+            let text = error.description();
+            assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b) && !b"\"\\".contains(&b)), "{text}");
+        }
+    }
+}

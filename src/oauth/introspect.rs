@@ -1,0 +1,112 @@
+//! `POST /oauth/introspect` (RFC 7662): the client that a token was issued to, and the resource servers in its `aud`, learn
+//! what it says. To everyone else, and of every other text, it says `{"active":false}` and nothing more.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::error::{Error, json};
+use super::form::{self, Form};
+use super::record::{Asked, Refusal};
+use super::{Shared, client_auth, limit};
+use crate::crypto::verify::TokenError;
+use crate::http::Info;
+use crate::model::event::kind;
+use crate::model::{AccessToken, Client, Outcome};
+use crate::telemetry::labels::Activity;
+
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
+    client_id: &'a str,
+    token_type: &'static str,
+    exp: i64,
+    iat: i64,
+    sub: &'a str,
+    aud: Audience<'a>,
+    iss: &'a str,
+    jti: &'a str,
+}
+
+/// As the token has it: one as a string, several as an array.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Audience<'a> {
+    One(&'a str),
+    Many(&'a [String]),
+}
+
+pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
+    let asked = Asked::new(&server, info, "token:introspect");
+    match answer(&asked, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.record(&asked, kind::TOKEN_INTROSPECTED).await.into_response(),
+    }
+}
+
+async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal> {
+    let server = asked.server;
+    let ctx = &server.ctx;
+    limit::address(server, "introspect", ctx.settings.address, &asked.info).map_err(Error::RateLimited)?;
+    let (headers, body) = form::read(request).await?;
+    let form = Form::parse(&body)?;
+    let caller = client_auth::authenticate(asked, &headers, &form).await?;
+    let token = form.get("token").ok_or_else(|| Error::InvalidRequest("token is missing").to(&caller))?;
+    let (response, reason) = match ctx.live.verify(token, asked.now).await {
+        Ok(token) if may_know(&caller.client, &token) => (active(&ctx.issuer, &token)?, None),
+        Ok(token) => {
+            // Someone asks about a token that is no business of theirs: worth an entry of its own.
+            let mut event = asked.event(kind::TOKEN_INTROSPECTED, Outcome::Denied, Some(&caller));
+            event.reason = Some(Arc::from("not_in_audience"));
+            ctx.audit.queue(event.with("jti", token.jti.as_str()));
+            ctx.metrics.introspections.add(Activity::Inactive);
+            return Ok(inactive());
+        }
+        // Not knowing is not "inactive": the caller would turn away a good token.
+        Err(TokenError::Unavailable) => return Err(Error::Unavailable.to(&caller)),
+        Err(why) => (inactive(), Some(why.as_str())),
+    };
+    let (activity, outcome) =
+        if reason.is_none() { (Activity::Active, Outcome::Allowed) } else { (Activity::Inactive, Outcome::Denied) };
+    ctx.metrics.introspections.add(activity);
+    // Resource servers ask with every call of theirs: one event a second for each of them and each answer, with a count.
+    let mut event = asked.event(kind::TOKEN_INTROSPECTED, outcome, Some(&caller));
+    event.reason = reason.map(Arc::from);
+    ctx.audit.fold(event);
+    Ok(response)
+}
+
+/// Whether `caller` is the token's client or one of its resource servers.
+fn may_know(caller: &Client, token: &AccessToken) -> bool {
+    caller.client_id == token.client_id || token.aud.iter().any(|aud| caller.serves.contains(aud))
+}
+
+fn active(issuer: &str, token: &AccessToken) -> Result<Response, Error> {
+    let aud = match token.aud.as_slice() {
+        [one] => Audience::One(one),
+        many => Audience::Many(many),
+    };
+    let said = Active {
+        active: true,
+        scope: &token.scope,
+        client_id: &token.client_id,
+        token_type: "Bearer",
+        exp: token.exp.as_secs(),
+        iat: token.iat.as_secs(),
+        sub: &token.sub,
+        aud,
+        iss: issuer,
+        jti: &token.jti,
+    };
+    let body = serde_json::to_vec(&said).map_err(|_| Error::Server)?;
+    Ok(json(StatusCode::OK, body))
+}
+
+fn inactive() -> Response {
+    json(StatusCode::OK, r#"{"active":false}"#)
+}

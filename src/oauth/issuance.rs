@@ -1,0 +1,133 @@
+//! What a client is given: a decision by Cedar for the token and for each scope, remembered together with everything that
+//! went into it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::record::Asked;
+use super::{Server, Settings};
+use crate::config::TokenFormat;
+use crate::live::LiveClient;
+use crate::model::{Algorithm, Decision, DenyReason, GrantType};
+use crate::policy::ambient::Ambient;
+use crate::policy::{Facts, Resource};
+use crate::telemetry::labels::Point;
+
+/// A token may not outlive this, whatever a client registered: retired keys are kept as long.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// What tokens are asked for.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Their `aud`.
+    pub(super) uri: Arc<str>,
+    pub(super) tokens: TokenFormat,
+    alg: Option<Algorithm>,
+    ttl: Option<Duration>,
+    entity: Resource,
+}
+
+impl Target {
+    /// An API that is not configured but that a client is registered for: JWTs with the defaults.
+    fn plain(uri: &str) -> Self {
+        Self { uri: Arc::from(uri), tokens: TokenFormat::Jwt, alg: None, ttl: None, entity: Resource::api(uri) }
+    }
+
+    /// The signature of a client's tokens.
+    pub(super) fn alg(&self, client: &LiveClient, settings: &Settings) -> Algorithm {
+        client.client.access_token_alg.or(self.alg).unwrap_or(settings.default_alg)
+    }
+
+    /// The lifetime of a client's tokens in whole seconds, at least one.
+    pub(super) fn ttl_secs(&self, client: &LiveClient, settings: &Settings) -> i64 {
+        let ttl = client.client.access_token_ttl(self.ttl.unwrap_or(settings.access_token_ttl));
+        i64::try_from(ttl.min(LONGEST).as_secs()).unwrap_or(1).max(1)
+    }
+}
+
+/// The issuer itself and the configured resources.
+pub(super) fn targets(issuer: &str, settings: &Settings) -> HashMap<Box<str>, Arc<Target>> {
+    let own = Target::plain(issuer);
+    let configured = settings.resources.iter().map(|r| Target {
+        uri: Arc::from(r.id.as_str()),
+        tokens: r.tokens,
+        alg: r.alg,
+        ttl: r.ttl,
+        entity: Resource::api(&r.id),
+    });
+    [own].into_iter().chain(configured).map(|t| (Box::from(&*t.uri), Arc::new(t))).collect()
+}
+
+/// The target of a resource that the client may ask for.
+pub(super) fn target(server: &Server, uri: &str) -> Arc<Target> {
+    server.apis.get(uri).map_or_else(|| Arc::new(Target::plain(uri)), Arc::clone)
+}
+
+/// What came out.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) decision: Decision,
+    /// The granted scopes, space-separated.
+    pub(super) scope: Box<str>,
+    /// Whether it was a scope that was refused, not the token.
+    pub(super) by_scope: bool,
+}
+
+/// Decides, or remembers. The key holds all that the decision was made of: the client as registered, what it asks for, the
+/// snapshot, and the facts. The time is one of them, in the whole seconds that policies see; so a busy client is decided
+/// once a second, and a rule about time or address holds to the second.
+pub(super) fn decide(
+    asked: &Asked<'_>,
+    client: &LiveClient,
+    grant: GrantType,
+    target: &Target,
+    scopes: &[&str],
+) -> Arc<Granted> {
+    let ctx = &asked.server.ctx;
+    let Some(snapshot) = ctx.engine.snapshot() else {
+        let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
+        ctx.metrics.decisions.add((Point::Issuance, decision.denied));
+        return Arc::new(Granted { decision, scope: Box::from(""), by_scope: false });
+    };
+    let wanted = scopes.join(" ");
+    let facts = Facts::at(asked.now).scopes(&wanted).address(asked.info.address);
+    let key = key(client, grant, target, snapshot.digest(), &facts);
+    let granted = asked.server.issuances.get(key.as_str()).unwrap_or_else(|| {
+        let start = ctx.clock.monotonic_ns();
+        let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
+        ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
+        let granted = Arc::new(Granted {
+            by_scope: !said.refused.is_empty(),
+            scope: said.scopes.join(" ").into(),
+            decision: said.decision,
+        });
+        asked.server.issuances.insert(key.into(), Arc::clone(&granted));
+        granted
+    });
+    ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
+    granted
+}
+
+fn key(client: &LiveClient, grant: GrantType, target: &Target, snapshot: &str, facts: &Facts<'_>) -> String {
+    let Facts { scopes, now, address, acr, auth_age_secs, ambient } = facts;
+    let Ambient { risk_level, feed_age_secs, budget_left_bp } = ambient;
+    let registered = &client.client;
+    let mut key = String::with_capacity(192);
+    // Identifiers, URIs and scopes hold no line feed. Writing to a string cannot fail.
+    let _ = write!(
+        key,
+        "{}\n{}\n{}\n{}\n{}\n{scopes}\n{snapshot}\n{}\n{acr}\n{auth_age_secs}\n{risk_level}\n{feed_age_secs}\n{budget_left_bp}\n",
+        registered.client_id,
+        client.version,
+        registered.created_at.as_micros(),
+        grant.as_str(),
+        target.uri,
+        now.as_secs(),
+    );
+    if let Some(address) = address {
+        let _ = write!(key, "{address}");
+    }
+    key
+}

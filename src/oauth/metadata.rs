@@ -1,0 +1,117 @@
+//! What clients read before they begin: authorization server metadata (RFC 8414), the same for OpenID Connect Discovery,
+//! and the JWK Set (RFC 7517). The documents are rendered once; they say nothing that a request's `Host` could change.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::json;
+
+use super::Settings;
+use super::error::Error;
+use crate::crypto::{b64url, sha256};
+use crate::model::Algorithm;
+
+/// A document with its validator.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    body: Bytes,
+    etag: HeaderValue,
+    cache_control: HeaderValue,
+}
+
+impl Document {
+    fn new(body: Bytes, cache_control: HeaderValue) -> Self {
+        let digest = sha256(&body);
+        let tag = b64url::encode(digest.first_chunk::<12>().map_or(&digest[..], |short| short.as_slice()));
+        let etag = HeaderValue::from_str(&format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        Self { body, etag, cache_control }
+    }
+
+    /// Answers `GET` and `HEAD`, and with 304 whoever has it already (RFC 9110 13.1.2).
+    pub(super) fn answer(&self, method: &Method, headers: &HeaderMap) -> Result<Response, Error> {
+        if method != Method::GET && method != Method::HEAD {
+            return Err(Error::Method("GET, HEAD"));
+        }
+        let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|list| self.matches(list));
+        let mut response = if known {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            // A HEAD answer loses its body where it is written, and keeps its length.
+            Response::new(Body::from(self.body.clone()))
+        };
+        let headers = response.headers_mut();
+        if !known {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(header::CACHE_CONTROL, self.cache_control.clone());
+        headers.insert(header::ETAG, self.etag.clone());
+        Ok(response)
+    }
+
+    fn matches(&self, list: &HeaderValue) -> bool {
+        let ours = self.etag.as_bytes();
+        list.as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == ours)
+    }
+}
+
+fn cache_for(secs: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("public, max-age={secs}")).unwrap_or(HeaderValue::from_static("no-cache"))
+}
+
+/// The metadata document. It names the endpoints that are there; `subject_types_supported` and
+/// `id_token_signing_alg_values_supported` stand in it because readers of OpenID Connect Discovery 3 insist on them.
+pub(super) fn document(issuer: &str, settings: &Settings) -> Document {
+    let methods = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
+    let algs = json!(Algorithm::ALL.map(Algorithm::as_str));
+    let body = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/oauth/token"),
+        "introspection_endpoint": format!("{issuer}/oauth/introspect"),
+        "revocation_endpoint": format!("{issuer}/oauth/revoke"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": algs,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algs,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": algs,
+    });
+    Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
+}
+
+/// The JWK Set as a document, made anew only when its bytes are others.
+#[derive(Debug)]
+pub(super) struct Jwks {
+    cache_control: HeaderValue,
+    last: ArcSwapOption<Document>,
+}
+
+impl Jwks {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { cache_control: cache_for(settings.jwks_max_age.as_secs()), last: ArcSwapOption::empty() }
+    }
+
+    pub(super) fn document(&self, body: &Bytes) -> Arc<Document> {
+        // The last body is held, so bytes at the same place are the same bytes.
+        let same = |d: &Arc<Document>| d.body.as_ptr() == body.as_ptr() && d.body.len() == body.len();
+        if let Some(last) = self.last.load_full().filter(same) {
+            return last;
+        }
+        let made = Arc::new(Document::new(body.clone(), self.cache_control.clone()));
+        self.last.store(Some(Arc::clone(&made)));
+        made
+    }
+}

@@ -1,0 +1,52 @@
+//! What the configuration says to this room.
+
+use std::time::Duration;
+
+use crate::config::{self, Issuance, ResourceServer};
+use crate::limits::{Limit, LimitError};
+use crate::model::Algorithm;
+
+/// Settings of the authorization server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Lifetime of access tokens, unless the client or the resource has its own.
+    pub access_token_ttl: Duration,
+    /// Signature of access tokens, unless the client or the resource has its own.
+    pub default_alg: Algorithm,
+    /// `max-age` of JWK Set and metadata.
+    pub jwks_max_age: Duration,
+    /// APIs beside the issuer.
+    pub resources: Vec<ResourceServer>,
+    /// When an issuance is recorded.
+    pub issuance: Issuance,
+    /// Token requests of one address.
+    pub token_address: Limit,
+    /// Token requests of one client.
+    pub token_client: Limit,
+    /// Introspections and revocations of one address.
+    pub address: Limit,
+}
+
+impl Settings {
+    /// From the sections that concern this room.
+    ///
+    /// # Errors
+    /// When a limit lies outside what a bucket can count.
+    pub fn from_config(
+        oauth: &config::Oauth,
+        limits: &config::Limits,
+        audit_log: &config::AuditLog,
+    ) -> Result<Self, LimitError> {
+        let limit = |l: &config::RateLimit| Limit::new(l.count.get(), l.per, l.burst.get());
+        Ok(Self {
+            access_token_ttl: oauth.access_token_ttl,
+            default_alg: oauth.default_alg(),
+            jwks_max_age: oauth.jwks_max_age,
+            resources: oauth.resources.clone(),
+            issuance: audit_log.issuance,
+            token_address: limit(&limits.token_address)?,
+            token_client: limit(&limits.token_client)?,
+            address: limit(&limits.address)?,
+        })
+    }
+}

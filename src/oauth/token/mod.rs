@@ -1,0 +1,43 @@
+//! `POST /oauth/token` (RFC 6749 3.2): one file a grant.
+
+mod client_credentials;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+
+use super::error::Error;
+use super::form::{self, Form};
+use super::record::{Asked, Refusal};
+use super::{Shared, client_auth, limit};
+use crate::http::Info;
+use crate::model::GrantType;
+use crate::model::event::kind;
+
+pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
+    let asked = Asked::new(&server, info, "token:issue");
+    match answer(&asked, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            let error = refusal.record(&asked, kind::TOKEN_REFUSED).await;
+            server.ctx.metrics.tokens_refused.add(error.label());
+            error.into_response()
+        }
+    }
+}
+
+async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal> {
+    let server = asked.server;
+    limit::address(server, "token", server.ctx.settings.token_address, &asked.info).map_err(Error::RateLimited)?;
+    let (headers, body) = form::read(request).await?;
+    let form = Form::parse(&body)?;
+    let client = client_auth::identify(asked, &headers, &form).await?;
+    limit::client(server, &client.client.client_id).map_err(|secs| Error::RateLimited(secs).to(&client))?;
+    let name = form.get("grant_type").ok_or_else(|| Error::InvalidRequest("grant_type is missing").to(&client))?;
+    let grant = GrantType::parse(name).ok_or_else(|| Error::UnsupportedGrantType.to(&client))?;
+    if !client.client.grants.contains(&grant) {
+        return Err(Error::UnauthorizedClient.to(&client));
+    }
+    match grant {
+        GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
+    }
+}
