@@ -9,6 +9,7 @@ mod forged_tokens;
 mod kill;
 mod load;
 mod nginx;
+mod operations;
 mod policies;
 mod postgres_stage;
 mod secrets;
