@@ -1,1 +1,93 @@
-//! The command line: one file per command.
+//! The command line: one file per command, each with its `Args` and its `run`. Data goes to stdout, everything else to
+//! stderr; exit 0 is done or allowed, 1 failed or refused, 2 wrong usage or cannot tell. A command that opens the store
+//! does so as `Operator::"local"`, decided by policy and recorded like any other principal.
+
+mod backup;
+mod check;
+mod client;
+mod config_show;
+mod failure;
+mod generate;
+mod init;
+mod key;
+mod local;
+mod migrate;
+mod output;
+mod policy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use failure::Failure;
+
+/// Fences an API: who is calling, whether they may, how often, and what happened.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    /// The configuration file [default: stockade.toml of the working directory, when there is one]
+    #[arg(long, global = true, env = "STOCKADE_CONFIG", value_name = "FILE", hide_env_values = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a starter configuration and policies to edit
+    Init(init::Args),
+    /// Check configuration and policies, and report every mistake at once
+    Check(check::Args),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config_show::Command),
+    /// Bring the database to this version's schema
+    Migrate(migrate::Args),
+    /// Copy the database while it is in use
+    Backup(backup::Args),
+    /// Register and manage OAuth clients
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Look after the keys that sign tokens
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Check, test and explain policies
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Print a completion script for a shell
+    Completions(generate::CompletionArgs),
+    /// Print the manual page, or write those of all commands
+    Man(generate::ManArgs),
+}
+
+/// Parses the arguments of this process, runs the command and gives its exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args, cli.config.as_deref()),
+        Command::Config(command) => config_show::run(&command, cli.config.as_deref()),
+        Command::Migrate(args) => block_on(migrate::run(&args, cli.config.as_deref())),
+        Command::Backup(args) => block_on(backup::run(&args, cli.config.as_deref())),
+        Command::Client(command) => block_on(client::run(command, cli.config.as_deref())),
+        Command::Key(command) => block_on(key::run(&command, cli.config.as_deref())),
+        Command::Policy(command) => policy::run(&command, cli.config.as_deref()),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// The command line's definition: completions, the manual and the README's list come from it.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::failed(format!("no runtime: {e}")))?.block_on(work)
+}

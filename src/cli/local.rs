@@ -1,0 +1,106 @@
+//! The configured store, opened by someone at the machine: `Operator::"local"`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use crate::base::{Clock as _, SystemClock, SystemRng};
+use crate::config::{self, Config};
+use crate::crypto::seal::Sealer;
+use crate::model::{Decision, Event, Outcome};
+use crate::policy::{Engine, Facts, Principal, Question, Resource, Snapshot};
+use crate::store::{Store, Tx, events};
+
+/// What a command that works on the store needs.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) clock: SystemClock,
+    pub(super) rng: SystemRng,
+    engine: Engine,
+    operator: Principal,
+}
+
+/// Reads the configuration, with every mistake as its own line.
+pub(super) fn configured(path: Option<&Path>) -> Result<Config, Failure> {
+    Ok(config::load(path, &config::environment())?)
+}
+
+/// Loads the policies that the configuration names.
+pub(super) fn snapshot(config: &Config) -> Result<Arc<Snapshot>, Failure> {
+    let loaded = match &config.policy.dir {
+        Some(dir) => Snapshot::load(dir),
+        None => Snapshot::embedded(),
+    };
+    loaded.map_err(|problems| {
+        let dir = config.policy.dir.as_deref().unwrap_or(Path::new("policies")).display();
+        Failure::Failed(problems.iter().map(|problem| format!("{dir}/{problem}")).collect())
+    })
+}
+
+impl Local {
+    /// Opens the configured store. SQLite is brought to this version's schema; PostgreSQL, which others may be using, is
+    /// not: `stockade migrate` does that.
+    pub(super) async fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let config = configured(path)?;
+        let engine = Engine::new();
+        engine.install(snapshot(&config)?);
+        let store = Store::open(config.database.url.expose()).await?;
+        if !store.is_shared() {
+            store.migrate().await?;
+        } else if store.migration_status().await?.iter().any(|migration| !migration.applied) {
+            return Err(Failure::failed("the database is behind this version: run `stockade migrate`"));
+        }
+        let operator = Principal::operator("local");
+        Ok(Self { config, store, clock: SystemClock, rng: SystemRng, engine, operator })
+    }
+
+    /// Whether the operator may: the decision, or its denial recorded and told.
+    pub(super) async fn permit(
+        &self,
+        kind: &'static str,
+        action: &str,
+        resource: &Resource,
+    ) -> Result<Decision, Failure> {
+        let facts = Facts::at(self.clock.now());
+        let decision = self.engine.decide(&Question { principal: &self.operator, action, resource, facts: &facts });
+        let Some(reason) = decision.denied else { return Ok(decision) };
+        let event = self.event(kind, Outcome::Denied, action, &resource.name()).decided(&decision);
+        let mut tx = self.store.begin().await?;
+        events::intake(&mut tx, &event).await?;
+        tx.commit().await?;
+        let policies =
+            if decision.policies.is_empty() { String::new() } else { format!(" ({})", decision.policies.join(", ")) };
+        Err(Failure::failed(format!(
+            "{} may not `{action}`: {}{policies}; `stockade policy explain` says what would allow it",
+            self.operator.reference(),
+            reason.as_str()
+        )))
+    }
+
+    /// An event of the operator.
+    pub(super) fn event(&self, kind: &'static str, outcome: Outcome, action: &str, resource: &str) -> Event {
+        let mut event = Event::new(kind, outcome, self.clock.now(), &self.rng);
+        event.principal = Some(self.operator.reference().clone());
+        event.action = Some(action.into());
+        event.resource = Some(resource.into());
+        event
+    }
+
+    /// Records what was done in the transaction that did it, and commits.
+    pub(super) async fn commit(&self, mut tx: Tx, event: &Event) -> Result<(), Failure> {
+        events::intake(&mut tx, event).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Records that something was read.
+    pub(super) async fn record(&self, event: &Event) -> Result<(), Failure> {
+        self.commit(self.store.begin().await?, event).await
+    }
+
+    /// The sealer of the configured keys.
+    pub(super) fn sealer(&self) -> Result<Sealer, Failure> {
+        Ok(Sealer::new(&self.config.crypto.seal_keys)?)
+    }
+}
