@@ -8,6 +8,7 @@
 
 pub mod bearer;
 pub mod client_address;
+pub mod coarse;
 pub mod info;
 pub mod problem;
 pub mod request_id;
@@ -27,8 +28,11 @@ pub mod query;
 pub mod serve;
 #[cfg(feature = "server")]
 mod tls;
+#[cfg(feature = "server")]
+pub mod who_may;
 
 pub use client_address::TrustedProxies;
+pub use coarse::Coarse;
 pub use info::{Info, RequestInfo};
 pub use problem::{Kind, Problem};
 
@@ -38,3 +42,5 @@ pub use cursor::Cursors;
 pub use edge::Edge;
 #[cfg(feature = "server")]
 pub use tls::{Tls, TlsError};
+#[cfg(feature = "server")]
+pub use who_may::{Caller, Guard, May, Permission};

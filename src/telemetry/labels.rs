@@ -165,9 +165,7 @@ labels! {
     }
     /// How a presented token was checked.
     Verification as "result" {
-        /// Seen before and still good.
-        Cached = "cached",
-        /// Checked in full, good.
+        /// Good.
         Valid = "valid",
         /// Good once, revoked.
         Revoked = "revoked",
@@ -175,6 +173,8 @@ labels! {
         Expired = "expired",
         /// Anything else.
         Invalid = "invalid",
+        /// It could not be looked up.
+        Unavailable = "unavailable",
     }
     /// Where a decision was asked for.
     Point as "point" {

@@ -1,0 +1,208 @@
+//! Who calls the management API, and whether they may. The guard of a handler is its argument: [`May<P>`] exists only for a
+//! request whose bearer token is good, meant for us, and allowed by Cedar to do `P`.
+//!
+//! Refusals are recorded here: those without a usable token folded, because anyone can cause them; those of known callers one
+//! by one, before the answer. What was allowed is recorded by the handler, which knows what came of it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
+
+use super::bearer::{self, Refusal};
+use super::coarse::{self, Coarse};
+use super::info::Info;
+use super::problem::{Kind, Problem};
+use crate::audit_log::AuditLog;
+use crate::base::{Clock, Rng};
+use crate::crypto::verify::TokenError;
+use crate::live::Live;
+use crate::model::{AccessToken, Decision, Event, Outcome, PrincipalRef, event};
+use crate::policy::{Engine, Facts, Principal, Question, Resource};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{Point, Verification};
+
+/// Something that a caller may be allowed to do.
+pub trait Permission: Send + Sync + 'static {
+    /// The Cedar action, such as `audit:search`.
+    const ACTION: &'static str;
+    /// The scope that policies usually want for it: named when a caller that lacks it is refused.
+    const SCOPE: &'static str;
+    /// What it is done to; made once, because decisions about it are remembered.
+    fn resource() -> &'static Resource;
+}
+
+/// Whoever a good token speaks for.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What the token says.
+    pub token: Arc<AccessToken>,
+    /// The Cedar entity.
+    pub principal: Principal,
+}
+
+impl Caller {
+    /// The name in events and answers.
+    pub fn reference(&self) -> &PrincipalRef {
+        self.principal.reference()
+    }
+}
+
+/// What it takes to tell who may what. One for the management API, in an `Arc`.
+#[derive(Debug)]
+pub struct Guard {
+    /// The `aud` that tokens must have: the issuer.
+    pub audience: Arc<str>,
+    /// Tokens and clients.
+    pub live: Arc<Live>,
+    /// Decisions.
+    pub engine: Arc<Engine>,
+    /// Where refusals go.
+    pub audit: AuditLog,
+    /// Counted before the token is looked at.
+    pub coarse: Coarse,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of events.
+    pub rng: Arc<dyn Rng>,
+}
+
+impl Guard {
+    /// Who sent this request.
+    ///
+    /// # Errors
+    /// The problem to answer: 429 over the address's limit, 400, 401 as RFC 6750 3.1 says, 503 when the token cannot be checked
+    /// now.
+    pub async fn caller(&self, parts: &Parts, info: &Info) -> Result<Caller, Problem> {
+        if let Err(verdict) = self.coarse.check(info) {
+            self.audit.fold(self.refused(info, event::kind::RATE_LIMITED, "rate_limited"));
+            return Err(coarse::problem(&verdict));
+        }
+        let text = bearer::token(&parts.headers, &parts.uri).map_err(|refusal| self.unauthenticated(info, &refusal))?;
+        let token = match self.live.verify(text, self.clock.now()).await {
+            Ok(token) => token,
+            Err(error) => {
+                self.metrics.token_verifications.add(verification(error));
+                if error == TokenError::Unavailable {
+                    return Err(Problem::new(Kind::Unavailable).detail("the token cannot be checked now: try again"));
+                }
+                return Err(self.unauthenticated(info, &Refusal::Token));
+            }
+        };
+        if !token.aud.iter().any(|aud| **aud == *self.audience) {
+            self.metrics.token_verifications.add(Verification::Invalid);
+            return Err(self.unauthenticated(info, &Refusal::Token));
+        }
+        self.metrics.token_verifications.add(Verification::Valid);
+        let principal = match self.live.client(&token.client_id) {
+            Some(client) if token.is_client() => client.principal.clone(),
+            _ => Principal::unknown("User", &token.sub),
+        };
+        Ok(Caller { token, principal })
+    }
+
+    /// Whether `caller` may do `P`; a refusal is recorded before this returns.
+    ///
+    /// # Errors
+    /// 403 when policy says no, 503 when that could not be recorded.
+    pub async fn decide<P: Permission>(&self, caller: &Caller, info: &Info) -> Result<Decision, Problem> {
+        let began = self.clock.monotonic_ns();
+        let resource = P::resource();
+        let facts = Facts::at(self.clock.now()).scopes(&caller.token.scope).address(info.address);
+        let question = Question { principal: &caller.principal, action: P::ACTION, resource, facts: &facts };
+        let decision = self.engine.decide(&question);
+        self.metrics.decision_seconds.record_ns(Point::Management, self.clock.monotonic_ns().saturating_sub(began));
+        self.metrics.decisions.add((Point::Management, decision.denied));
+        if decision.is_allowed() {
+            return Ok(decision);
+        }
+        let event = self.event(caller, info, event::kind::DECISION, Outcome::Denied, P::ACTION, resource);
+        if self.audit.record(event.decided(&decision)).await.is_err() {
+            return Err(Problem::new(Kind::NotRecorded).detail("try again later"));
+        }
+        Err(if caller.token.scopes().any(|scope| scope == P::SCOPE) {
+            Problem::new(Kind::Forbidden).detail("no policy allows this caller to do this: ask for a policy or a role")
+        } else {
+            Refusal::Scope(P::SCOPE.to_owned()).problem()
+        })
+    }
+
+    /// A new event about `caller`.
+    pub fn event(
+        &self,
+        caller: &Caller,
+        info: &Info,
+        kind: &'static str,
+        outcome: Outcome,
+        action: &str,
+        resource: &Resource,
+    ) -> Event {
+        let mut event = info.event(kind, outcome, &*self.clock, &*self.rng);
+        event.principal = Some(caller.reference().clone());
+        event.action = Some(Arc::from(action));
+        event.resource = Some(Arc::from(resource.name()));
+        event.with("jti", caller.token.jti.as_str())
+    }
+
+    fn unauthenticated(&self, info: &Info, refusal: &Refusal) -> Problem {
+        let reason = refusal.code().unwrap_or("no_token");
+        self.audit.fold(self.refused(info, event::kind::UNAUTHENTICATED, reason));
+        refusal.problem()
+    }
+
+    fn refused(&self, info: &Info, kind: &'static str, reason: &str) -> Event {
+        let mut event = info.event(kind, Outcome::Denied, &*self.clock, &*self.rng);
+        event.reason = Some(Arc::from(reason));
+        event
+    }
+}
+
+const fn verification(error: TokenError) -> Verification {
+    match error {
+        TokenError::Expired => Verification::Expired,
+        TokenError::Revoked => Verification::Revoked,
+        TokenError::Unavailable => Verification::Unavailable,
+        TokenError::Malformed
+        | TokenError::WrongType
+        | TokenError::Critical
+        | TokenError::UnknownKey
+        | TokenError::WrongAlgorithm
+        | TokenError::BadSignature
+        | TokenError::BadClaims
+        | TokenError::WrongIssuer
+        | TokenError::NotYetValid
+        | TokenError::Unknown => Verification::Invalid,
+    }
+}
+
+/// A caller who may do `P`. The router's state must hold an `Arc<Guard>`.
+#[derive(Debug)]
+pub struct May<P> {
+    /// Who.
+    pub caller: Caller,
+    /// Why they may.
+    pub decision: Decision,
+    /// The request.
+    pub info: Info,
+    permission: PhantomData<fn(P)>,
+}
+
+impl<S, P> FromRequestParts<S> for May<P>
+where
+    S: Send + Sync,
+    P: Permission,
+    Arc<Guard>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let guard = Arc::<Guard>::from_ref(state);
+        let info = Info::from_request_parts(parts, state).await?;
+        let caller = guard.caller(parts, &info).await?;
+        let decision = guard.decide::<P>(&caller, &info).await?;
+        Ok(Self { caller, decision, info, permission: PhantomData })
+    }
+}
