@@ -1,6 +1,8 @@
 //! The floors: bare axum handlers that do the least a promise could be measured against.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -14,8 +16,12 @@ use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, RestrictedExpression,
 };
 use serde::{Deserialize, Serialize};
-use stockade::base::{Clock as _, SystemClock};
+use stockade::base::{Clock as _, SystemClock, SystemRng};
+use stockade::http::Edge;
+use stockade::http::edge::Settings;
 use stockade::policy::{Facts, Principal, Question, Resource, Snapshot};
+use stockade::telemetry::{Prometheus, logs};
+use tokio::net::TcpListener;
 
 use crate::policies;
 
@@ -90,10 +96,32 @@ pub(crate) fn serve(address: &str) {
         .route("/scan/100", post(async |State(floor): State<Arc<Floor>>, body| ask(&floor.scans[0], body)))
         .route("/scan/1000", post(async |State(floor): State<Arc<Floor>>, body| ask(&floor.scans[1], body)))
         .with_state(floor);
+    run(address, async move |listener| axum::serve(listener, app).await);
+}
+
+/// Hello behind Stockade's own outer layers, with its metrics and its log lines.
+pub(crate) fn serve_behind_layers(address: &str) {
+    let _logs = logs::init(logs::Format::Json, "info").expect("a log");
+    let (prometheus, metrics) = Prometheus::new();
+    let edge = Edge::new(Settings::default(), Arc::new(metrics), Arc::new(SystemClock), Arc::new(SystemRng));
+    let app = edge.wrap(axum::Router::new().route("/hello", get(async || "hello")));
+    run(address, async move |listener| {
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                tick.tick().await;
+                prometheus.upkeep();
+            }
+        });
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    });
+}
+
+fn run<F: Future<Output = std::io::Result<()>>>(address: &str, serve: impl FnOnce(TcpListener) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(address).await.expect("the port");
-        axum::serve(listener, app).await.expect("it serves");
+        let listener = TcpListener::bind(address).await.expect("the port");
+        serve(listener).await.expect("it serves");
     });
 }
 

@@ -33,6 +33,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.first().map(String::as_str) {
         Some("floor") => floor::serve(arguments.get(1).expect("an address")),
+        Some("layers") => floor::serve_behind_layers(arguments.get(1).expect("an address")),
         Some("flood") => println!("{}", buckets::flood()),
         _ => measure(&arguments),
     }

@@ -75,11 +75,11 @@ impl Stockade {
     }
 }
 
-/// This program as a floor.
-pub(crate) async fn floor() -> Server {
+/// This program as a floor: `floor`, or `layers` for hello behind Stockade's own layers.
+pub(crate) async fn floor(kind: &str) -> Server {
     let address = free_address();
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.arg("floor").arg(&address);
+    command.arg(kind).arg(&address);
     Server::start(command, address.clone(), &address, "/hello", Path::new("/dev/null")).await
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn measure(report: &mut Report) {
 
 async fn measure_all(report: &mut Report) {
     let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    let floor = stage::floor().await;
+    let (floor, layers) = (stage::floor("floor").await, stage::floor("layers").await);
     let queued = Stockade::dev(home.path(), "queued", "queued", stage::generous_tiers).await;
     let before = Stockade::dev(home.path(), "before", "before", stage::generous_tiers).await;
     let hundred = Stockade::dev(home.path(), "hundred", "queued", |dir| stage::add_policies(dir, 100)).await;
@@ -123,7 +123,7 @@ async fn measure_all(report: &mut Report) {
     let grant = format!("{GRANT}&scope=notes%3Aread%20notes%3Awrite");
     let mut cases = vec![
         case("hello", &floor, same(vec![get("/hello", "")])),
-        case("hello behind our layers", &floor, same(vec![get("/edge/hello", "")])),
+        case("hello behind our layers", &layers, same(vec![get("/hello", "")])),
         case("hello + sign", &floor, same(vec![get("/sign", "")])),
         case("hello + verify + decide", &floor, same(vec![get("/verify", "")])),
         case("echo + scan of 100", &floor, same(vec![post("/scan/100", JSON, &question())])),
