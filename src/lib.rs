@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log -> http
-//!      -> oauth enforce access audit -> app, ticks -> cli -> main
+//!      -> oauth enforce access audit -> ticks -> app -> cli -> main
 //! ```
 //!
 //! `sqlx` lives under [`store`], `cedar_policy` under [`policy`], `axum` in [`http`], the rooms and [`app`]; stdout and
@@ -28,6 +28,8 @@ pub mod telemetry;
 
 #[cfg(feature = "server")]
 pub mod access;
+#[cfg(feature = "server")]
+pub mod app;
 #[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]

@@ -1,43 +1,62 @@
-//! The loop that every periodic task runs in: an interval, an end, and a line in the log when it fails. What a task does
-//! belongs to its room; that it happens at all belongs here.
+//! The loop that every periodic task runs in: an interval, an end, a metric, and a line in the log when it fails. What a
+//! task does belongs to its room; that it happens at all belongs here.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Runs `task` every `interval` until `stop` turns true. A run that fails is reported and tried again at the next
-/// interval; runs do not overlap, and one that took too long is not made up for.
-pub async fn every<F, E>(
-    name: &'static str,
-    interval: Duration,
-    mut stop: watch::Receiver<bool>,
-    mut task: impl FnMut() -> F,
-) where
-    F: Future<Output = Result<(), E>>,
-    E: std::error::Error + 'static,
-{
-    let mut timer = tokio::time::interval(interval);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut failing = false;
-    loop {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            _ = timer.tick() => {}
-        }
-        match task().await {
-            Ok(()) if failing => {
-                failing = false;
-                tracing::info!(task = name, "works again");
+use crate::base::Clock;
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{Ended, Tick};
+
+/// What every tick is given.
+#[derive(Clone, Debug)]
+pub struct Ticks {
+    /// Counts and times the runs.
+    pub metrics: Arc<Metrics>,
+    /// Times them.
+    pub clock: Arc<dyn Clock>,
+    /// Turns true when the process stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Ticks {
+    /// Runs `task` every `interval` until the process stops. A run that fails is reported and tried again at the next
+    /// interval; runs do not overlap, and one that took too long is not made up for.
+    pub async fn every<F, E>(mut self, tick: Tick, interval: Duration, mut task: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<Ended, E>>,
+        E: std::error::Error + 'static,
+    {
+        let mut timer = tokio::time::interval(interval);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                _ = self.stop.wait_for(|stop| *stop) => return,
+                _ = timer.tick() => {}
             }
-            Ok(()) => {}
-            Err(error) if failing => {
-                tracing::debug!(task = name, error = &error as &dyn std::error::Error, "still failing");
-            }
-            Err(error) => {
-                failing = true;
-                tracing::warn!(task = name, error = &error as &dyn std::error::Error, "failed; trying again");
-            }
+            let began_ns = self.clock.monotonic_ns();
+            let ended = match task().await {
+                Ok(ended) => {
+                    if failing {
+                        tracing::info!(?tick, "works again");
+                    }
+                    failing = false;
+                    ended
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(?tick, error = &error as &dyn std::error::Error, "failed; trying again");
+                    }
+                    failing = true;
+                    Ended::Failed
+                }
+            };
+            self.metrics.ticks.add((tick, ended));
+            self.metrics.tick_seconds.record_ns(tick, self.clock.monotonic_ns().saturating_sub(began_ns));
         }
     }
 }
@@ -47,19 +66,21 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::base::SystemClock;
 
     #[tokio::test(start_paused = true)]
     async fn a_failing_task_is_tried_again_until_stopped() {
         let (stop, stopped) = watch::channel(false);
         let runs = Cell::new(0);
-        every("test", Duration::from_secs(1), stopped, || {
+        let ticks = Ticks { metrics: Arc::new(Metrics::register()), clock: Arc::new(SystemClock), stop: stopped };
+        let task = || {
             runs.set(runs.get() + 1);
             if runs.get() == 3 {
                 stop.send_replace(true);
             }
-            std::future::ready(if runs.get() == 1 { Err(std::fmt::Error) } else { Ok(()) })
-        })
-        .await;
+            std::future::ready(if runs.get() == 1 { Err(std::fmt::Error) } else { Ok(Ended::Done) })
+        };
+        ticks.every(Tick::Upkeep, Duration::from_secs(1), task).await;
         assert_eq!(runs.get(), 3);
     }
 }

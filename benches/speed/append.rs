@@ -120,7 +120,14 @@ async fn appenders(dir: &Path, count: usize) -> f64 {
         patience: Duration::from_secs(10),
         checkpoint_every: Duration::from_secs(1),
     };
-    let (log, worker) = AuditLog::new(store.clone(), key, settings, Arc::new(SystemClock), Arc::new(SystemRng));
+    let (log, worker) = AuditLog::new(
+        store.clone(),
+        key,
+        settings,
+        Arc::new(stockade::telemetry::Metrics::register()),
+        Arc::new(SystemClock),
+        Arc::new(SystemRng),
+    );
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let worker = tokio::spawn(worker.run(stopped));
     log.record(event()).await.expect("the first event, which takes the lease");

@@ -14,10 +14,12 @@ use super::sequencer::Sequencer;
 use crate::base::{Clock, Rng, id};
 use crate::crypto::log_key::LogKey;
 use crate::model::event::kind;
-use crate::model::{Event, Outcome};
+use crate::model::{Event, EventClass, Outcome};
 use crate::store::changes::Watch;
 use crate::store::events::{self, Row};
 use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::Recorded;
 
 /// How many events one commit takes.
 const BATCH: usize = 1000;
@@ -57,6 +59,7 @@ struct Inner {
     folds: Mutex<Folds>,
     dropped: AtomicU64,
     patience: Duration,
+    metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -77,6 +80,7 @@ impl AuditLog {
         store: Store,
         key: LogKey,
         settings: Settings,
+        metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> (Self, Worker) {
@@ -89,6 +93,7 @@ impl AuditLog {
             folds: Mutex::default(),
             dropped: AtomicU64::new(0),
             patience: settings.patience,
+            metrics,
             clock,
             rng,
         };
@@ -111,22 +116,31 @@ impl AuditLog {
     /// [`NotRecorded`] when the queue is full, the commit failed or took longer than the configured patience.
     pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
         let (ack, done) = oneshot::channel();
-        self.0.first.try_send(Message::Record(event, ack)).map_err(|_| NotRecorded)?;
-        match tokio::time::timeout(self.0.patience, done).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(NotRecorded),
-        }
+        let result = match self.0.first.try_send(Message::Record(event, ack)) {
+            Ok(()) => match tokio::time::timeout(self.0.patience, done).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) | Err(_) => Err(NotRecorded),
+            },
+            Err(_) => Err(NotRecorded),
+        };
+        let recorded = if result.is_ok() { Recorded::Recorded } else { Recorded::Failed };
+        self.0.metrics.audit_events.add((EventClass::Before, recorded));
+        result
     }
 
     /// Queues `event`; it is visible within a second. When the queue is full it is counted in a gap event instead.
     pub fn queue(&self, event: Event) {
-        if self.0.later.try_send(event).is_err() {
+        let queued = self.0.later.try_send(event).is_ok();
+        if !queued {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        let recorded = if queued { Recorded::Recorded } else { Recorded::Dropped };
+        self.0.metrics.audit_events.add((EventClass::Queued, recorded));
     }
 
     /// Counts a refusal that anyone can cause; one event a second for each reason and caller.
     pub fn fold(&self, event: Event) {
+        self.0.metrics.audit_events.add((EventClass::Queued, Recorded::Folded));
         self.0.folds.lock().add(event);
     }
 
@@ -332,6 +346,7 @@ impl Writer {
             }
         }
         let result = if rows.is_empty() { Ok(()) } else { self.commit(sequencer, &rows).await };
+        self.log.0.metrics.audit_queue.set((), u64::try_from(self.first.len() + self.later.len()).unwrap_or(0));
         let answer = match result {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -358,6 +373,15 @@ impl Writer {
     }
 
     async fn commit(&self, sequencer: Option<&mut Sequencer>, rows: &[Row]) -> Result<(), StoreError> {
+        let (inner, began_ns) = (&self.log.0, self.log.0.clock.monotonic_ns());
+        let result = self.commit_once(sequencer, rows).await;
+        inner.metrics.audit_commit_seconds.record_ns((), inner.clock.monotonic_ns().saturating_sub(began_ns));
+        #[expect(clippy::cast_precision_loss, reason = "a batch is at most some thousands")]
+        inner.metrics.audit_batch.with(()).record(rows.len() as f64);
+        result
+    }
+
+    async fn commit_once(&self, sequencer: Option<&mut Sequencer>, rows: &[Row]) -> Result<(), StoreError> {
         if let Some(sequencer) = sequencer
             && sequencer.is_holder()
         {

@@ -1,6 +1,9 @@
 //! `[audit_log]`: when what happened is written down.
 
+use std::time::Duration;
+
 use super::reader::Reader;
+use super::text;
 
 /// `[audit_log]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +12,8 @@ pub struct AuditLog {
     pub issuance: Issuance,
     /// Events that may wait to be written.
     pub queue: usize,
+    /// How long an answer waits for its event's commit before it is 503 instead.
+    pub patience: Duration,
 }
 
 /// When a token's issuance is recorded.
@@ -22,7 +27,7 @@ pub enum Issuance {
 
 impl Default for AuditLog {
     fn default() -> Self {
-        Self { issuance: Issuance::Before, queue: 65_536 }
+        Self { issuance: Issuance::Before, queue: 65_536, patience: Duration::from_millis(50) }
     }
 }
 
@@ -32,6 +37,7 @@ impl AuditLog {
         Self {
             issuance: r.parsed("audit_log.issuance", d.issuance, issuance),
             queue: r.number("audit_log.queue", d.queue as u64, 256..=16_777_216) as usize,
+            patience: r.parsed("audit_log.patience", d.patience, text::duration),
         }
     }
 }

@@ -76,7 +76,7 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// The files of a policy tree: path relative to its root and text, sorted by path.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files(pub(crate) Vec<(String, String)>);
 
 impl Files {

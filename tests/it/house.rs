@@ -14,7 +14,8 @@ const LEVELS: &[&[&str]] = &[
     &["live", "audit_log"],
     &["http"],
     &["oauth", "enforce", "access", "audit"],
-    &["app", "ticks"],
+    &["ticks"],
+    &["app"],
     &["cli"],
     &["main"],
 ];

@@ -13,6 +13,7 @@ use stockade::crypto::log_key::LogKey;
 use stockade::crypto::seal::Sealer;
 use stockade::model::{Event, Outcome, PrincipalRef, event::kind};
 use stockade::store::{Store, events, log};
+use stockade::telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -40,7 +41,14 @@ impl Running {
             patience: Duration::from_secs(30),
             checkpoint_every: Duration::from_secs(60),
         };
-        let (log, worker) = AuditLog::new(store.clone(), key(), settings, Arc::new(SystemClock), Arc::new(SystemRng));
+        let (log, worker) = AuditLog::new(
+            store.clone(),
+            key(),
+            settings,
+            Arc::new(Metrics::register()),
+            Arc::new(SystemClock),
+            Arc::new(SystemRng),
+        );
         let (stop, stopped) = watch::channel(false);
         Self { log, stop, worker: tokio::spawn(worker.run(stopped)) }
     }
@@ -138,7 +146,14 @@ async fn what_a_full_queue_drops_is_one_event_that_says_how_many() {
         patience: Duration::from_secs(30),
         checkpoint_every: Duration::from_secs(60),
     };
-    let (log, worker) = AuditLog::new(test.store.clone(), key(), settings, Arc::new(SystemClock), Arc::new(SystemRng));
+    let (log, worker) = AuditLog::new(
+        test.store.clone(),
+        key(),
+        settings,
+        Arc::new(Metrics::register()),
+        Arc::new(SystemClock),
+        Arc::new(SystemRng),
+    );
     for n in 0..10 {
         log.queue(event(n));
     }

@@ -1,0 +1,165 @@
+//! The composition root: a configuration becomes parts, parts become two routers and the tasks that run beside them.
+//! Nothing is decided here; everything is connected here.
+
+mod policies;
+mod routes;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::watch;
+
+use self::policies::PolicyTree;
+use crate::audit_log::{self, AuditLog};
+use crate::base::{Clock, Rng};
+use crate::config::Config;
+use crate::crypto::CryptoError;
+use crate::crypto::rotation;
+use crate::crypto::seal::Sealer;
+use crate::limits::{self, Buckets};
+use crate::live::{self, Live, LiveError};
+use crate::policy::{Engine, Problem};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Metrics, Prometheus};
+
+pub use run::{Bound, RunError};
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Keys that do not open.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// No usable seal key.
+    #[error("`[crypto] seal_keys`: {0}")]
+    Crypto(#[from] CryptoError),
+    /// The policies have mistakes: a service without a first snapshot would deny everything.
+    #[error("the policies have {} problems; run `stockade policy check`", .0.len())]
+    Policies(Vec<Problem>),
+    /// The database of others is behind this version.
+    #[error("the database is behind this version; run `stockade migrate`")]
+    NotMigrated,
+}
+
+/// The parts that routers and tasks share.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) audit: AuditLog,
+    pub(crate) buckets: Arc<Buckets>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) prometheus: Prometheus,
+    pub(crate) rotation: rotation::Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+}
+
+/// The service, built and not yet running.
+pub struct App {
+    /// The public listener's routes.
+    pub public: Router,
+    /// `/healthz`, `/readyz`, `/metrics`.
+    pub ops: Router,
+    parts: Arc<Parts>,
+    worker: audit_log::Worker,
+    tree: PolicyTree,
+    stop: watch::Sender<bool>,
+    draining: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("issuer", &self.parts.config.server.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The longest life an access token can have here: how long a retired key must verify.
+fn longest_token(config: &Config) -> Duration {
+    let of_resources = config.oauth.resources.iter().filter_map(|resource| resource.ttl);
+    // A client may have a lifetime of its own, at most a day (checked when it is registered).
+    of_resources.chain([config.oauth.access_token_ttl, Duration::from_secs(86_400)]).max().unwrap_or_default()
+}
+
+impl App {
+    /// Opens the store, loads keys, clients and policies, and connects everything. Nothing listens yet.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is missing; nothing was started.
+    pub async fn build(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, StartError> {
+        let store = Store::open(config.database.url.expose()).await?;
+        // SQLite belongs to this process. A shared database is migrated by hand, once, before its processes start; an empty one
+        // is nobody's yet.
+        let status = store.migration_status().await?;
+        if !store.is_shared() || status.iter().all(|m| !m.applied) {
+            store.migrate().await?;
+        } else if status.iter().any(|m| !m.applied) {
+            return Err(StartError::NotMigrated);
+        }
+        let sealer = live::sealer(&config.crypto.seal_keys)?;
+        let oauth = &config.oauth;
+        let rotation =
+            live::keys::settings(&oauth.signing_algs, oauth.key_lifetime, oauth.jwks_max_age, longest_token(&config));
+        live::keys::keep(&store, &sealer, &rotation, &*clock, &*rng).await?;
+        let log_key = live::keys::log_key(&store, &sealer, &*rng).await?;
+        let issuer = config.server.issuer.as_str();
+        let live = Arc::new(Live::load(store.clone(), Arc::clone(&sealer), issuer, Arc::clone(&clock)).await?);
+        let (prometheus, metrics) = Prometheus::new();
+        let metrics = Arc::new(metrics);
+        let settings = audit_log::Settings {
+            origin: audit_log::checkpoint::origin(issuer),
+            queue: config.audit_log.queue,
+            patience: config.audit_log.patience,
+            checkpoint_every: Duration::from_secs(60),
+        };
+        let (audit, worker) =
+            AuditLog::new(store.clone(), log_key, settings, Arc::clone(&metrics), Arc::clone(&clock), Arc::clone(&rng));
+        let engine = Arc::new(Engine::new());
+        let mut tree = PolicyTree::new(
+            config.policy.dir.clone(),
+            Arc::clone(&engine),
+            store.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+            Arc::clone(&rng),
+        );
+        tree.look(true).await?.map_err(StartError::Policies)?;
+        // A slot is 24 bytes and half of the table stays free.
+        let capacity = config.limits.keys.saturating_mul(2);
+        let buckets = Arc::new(Buckets::new(limits::Settings { capacity, ..limits::Settings::default() }, &*rng));
+        let parts = Arc::new(Parts {
+            config,
+            store,
+            sealer,
+            live,
+            engine,
+            audit,
+            buckets,
+            metrics,
+            prometheus,
+            rotation,
+            clock,
+            rng,
+        });
+        let routes::Routes { public, ops, draining } = routes::routes(&parts)?;
+        let (stop, _) = watch::channel(false);
+        Ok(Self { public, ops, parts, worker, tree, stop, draining })
+    }
+
+    /// The audit log, for what a process says about itself.
+    pub fn audit(&self) -> &AuditLog {
+        &self.parts.audit
+    }
+
+    /// The state in memory.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.parts.live
+    }
+}

@@ -1,0 +1,58 @@
+//! Which room answers what.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+
+use super::Parts;
+use crate::crypto::CryptoError;
+use crate::http::health::Ops;
+use crate::http::{Edge, TrustedProxies, edge};
+
+/// Both listeners' routes.
+pub(super) struct Routes {
+    pub(super) public: Router,
+    pub(super) ops: Router,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, CryptoError> {
+    let config = &parts.config;
+    let edge = Edge::new(
+        edge::Settings {
+            trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+            hsts: config.server.issuer.starts_with("https:"),
+            timeout: Some(config.http.request_timeout),
+            body_limit: config.http.body_limit,
+        },
+        Arc::clone(&parts.metrics),
+        Arc::clone(&parts.clock),
+        Arc::clone(&parts.rng),
+    );
+    let ops = ops(parts);
+    let draining = ops.draining();
+    let public = Router::new();
+    Ok(Routes { public: edge.wrap(public), ops: edge.wrap(ops.router()), draining })
+}
+
+/// What `/readyz` asks.
+fn ops(parts: &Arc<Parts>) -> Ops {
+    let ops = Ops::new(parts.prometheus.clone())
+        .check("store", {
+            let parts = Arc::clone(parts);
+            move || {
+                let store = parts.store.clone();
+                async move { store.ping().await.map_err(|_| "the database does not answer".to_owned()) }
+            }
+        })
+        .check("policies", {
+            let engine = Arc::clone(&parts.engine);
+            move || std::future::ready(engine.snapshot().map(drop).ok_or_else(|| "no snapshot is loaded".to_owned()))
+        })
+        .check("keys", {
+            let live = Arc::clone(&parts.live);
+            move || std::future::ready(live.can_sign().then_some(()).ok_or_else(|| "no key signs".to_owned()))
+        });
+    if parts.store.is_shared() { ops.note("limits", "per process") } else { ops }
+}

@@ -1,0 +1,193 @@
+//! Running: two listeners, the tasks beside them, and the drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+
+use super::{App, Parts, policies};
+use crate::crypto::CryptoError;
+use crate::http::serve::{self, serve};
+use crate::http::{Tls, TlsError};
+use crate::live;
+use crate::live::LiveError;
+use crate::model::event::kind;
+use crate::model::{Event, Outcome};
+use crate::store::{self, StoreError};
+use crate::telemetry::labels::{Ended, Tick};
+use crate::ticks::Ticks;
+
+/// How many expired rows one sweep removes at a time.
+const SWEEP: i64 = 500;
+
+/// Why running ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Keys.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// The listeners, bound and not yet served.
+#[derive(Debug)]
+pub struct Bound {
+    public: TcpListener,
+    ops: TcpListener,
+    public_tls: Option<Tls>,
+    ops_tls: Option<Tls>,
+}
+
+impl Bound {
+    /// Where the public listener is.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+}
+
+impl App {
+    /// Takes both addresses and reads the certificate.
+    ///
+    /// # Errors
+    /// When an address is not to be had or the certificate does not fit.
+    pub async fn bind(&self) -> Result<Bound, RunError> {
+        let config = &self.parts.config;
+        let listen = async |addr: SocketAddr| TcpListener::bind(addr).await.map_err(|e| RunError::Listen(addr, e));
+        Ok(Bound {
+            public: listen(config.server.listen).await?,
+            ops: listen(config.server.ops_listen).await?,
+            public_tls: config.http.tls.as_ref().map(Tls::load).transpose()?,
+            ops_tls: config.ops_tls().map(Tls::load).transpose()?,
+        })
+    }
+
+    /// Serves until `shutdown` resolves, then drains: `/readyz` says no, requests in flight end, queues flush, the head of
+    /// the log is signed.
+    pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) {
+        let Self { public, ops, parts, worker, mut tree, stop, draining } = self;
+        let worker = tokio::spawn(worker.run(stop.subscribe()));
+        let follower = tokio::spawn({
+            let (live, stopped) = (Arc::clone(&parts.live), stop.subscribe());
+            async move { live.follow(stopped).await }
+        });
+        let tasks = tokio::spawn(tasks(Arc::clone(&parts), stop.subscribe()));
+        let reload = Arc::new(Notify::new());
+        let policies = tokio::spawn({
+            let (reload, mut stopped) = (Arc::clone(&reload), stop.subscribe());
+            async move {
+                loop {
+                    let again = tokio::select! {
+                        _ = stopped.wait_for(|stop| *stop) => return,
+                        () = reload.notified() => true,
+                        () = tokio::time::sleep(Duration::from_millis(500)) => false,
+                    };
+                    if let Err(error) = tree.look(again).await {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "a change of policy could not be recorded; not in force"
+                        );
+                    }
+                }
+            }
+        });
+        let hangup = tokio::spawn(policies::on_hangup(reload));
+        let say = |kind| Event::new(kind, Outcome::Allowed, parts.clock.now(), &*parts.rng);
+        parts.audit.queue(say(kind::SERVICE_STARTED).with("version", env!("CARGO_PKG_VERSION")));
+
+        let settings = serve::Settings::from(&parts.config.http);
+        let (down, up) = watch::channel(false);
+        let gone = |mut up: watch::Receiver<bool>| async move {
+            if up.wait_for(|down| *down).await.is_err() {
+                tracing::debug!("the shutdown signal's sender is gone");
+            }
+        };
+        let public = tokio::spawn(serve(bound.public, public, bound.public_tls, settings, gone(up.clone())));
+        // The ops listener outlives the drain, so that probes see it happen.
+        let (ops_down, ops_up) = watch::channel(false);
+        let ops = tokio::spawn(serve(bound.ops, ops, bound.ops_tls, settings, gone(ops_up)));
+        shutdown.await;
+        draining.store(true, Ordering::SeqCst);
+        tracing::info!("stopping: requests in flight end first");
+        down.send_replace(true);
+        joined("public listener", public).await;
+        parts.audit.queue(say(kind::SERVICE_STOPPED));
+        stop.send_replace(true);
+        hangup.abort();
+        joined("policies", policies).await;
+        joined("tasks", tasks).await;
+        joined("follower", follower).await;
+        joined("audit log", worker).await;
+        ops_down.send_replace(true);
+        joined("ops listener", ops).await;
+        parts.store.close().await;
+    }
+}
+
+async fn joined<T>(what: &'static str, task: tokio::task::JoinHandle<T>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, what, "ended badly");
+    }
+}
+
+/// Everything periodic that is not a loop of its own.
+async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
+    let ticks = Ticks { metrics: Arc::clone(&parts.metrics), clock: Arc::clone(&parts.clock), stop };
+    let keys = ticks.clone().every(Tick::Keys, Duration::from_secs(60), || keep_keys(&parts));
+    let sweep = ticks.clone().every(Tick::Sweep, Duration::from_secs(30), || sweep(&parts));
+    let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
+    tokio::join!(keys, sweep, upkeep);
+}
+
+async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
+    let steps = live::keys::keep(&parts.store, &parts.sealer, &parts.rotation, &*parts.clock, &*parts.rng).await?;
+    if steps > 0 {
+        parts.live.refresh().await?;
+    }
+    Ok(Ended::Done)
+}
+
+/// Expired rows leave in small batches, so that no writer waits long.
+async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
+    // What died a minute ago may still be asked about by a process whose clock is behind.
+    let before = parts.clock.now().minus(Duration::from_secs(60));
+    loop {
+        let mut tx = parts.store.begin().await?;
+        let gone = store::tokens::sweep(&mut tx, before, SWEEP).await?
+            + store::revocations::sweep(&mut tx, before, SWEEP).await?
+            + store::assertions::sweep(&mut tx, before, SWEEP).await?;
+        tx.commit().await?;
+        if gone < SWEEP.unsigned_abs() {
+            return Ok(Ended::Done);
+        }
+    }
+}
+
+async fn upkeep(parts: &Parts) -> Result<Ended, std::convert::Infallible> {
+    let now = parts.clock.now();
+    parts.prometheus.upkeep();
+    parts.buckets.shrink(parts.clock.monotonic_ns());
+    let stats = parts.buckets.stats(parts.clock.monotonic_ns());
+    parts.metrics.limit_keys.set((), u64::try_from(stats.live).unwrap_or(u64::MAX));
+    parts.metrics.limit_slots.set((), u64::try_from(stats.slots).unwrap_or(u64::MAX));
+    parts.metrics.limit_overflows.with(()).absolute(stats.overflowed);
+    let ring = parts.live.key_ring();
+    for alg in crate::model::Algorithm::ALL {
+        use crate::model::KeyState::{Active, Expired, Published, Retired};
+        for state in [Published, Active, Retired, Expired] {
+            let count = ring.stored().filter(|key| key.alg == alg && key.state(now) == state).count();
+            parts.metrics.signing_keys.set((alg, state), u64::try_from(count).unwrap_or(0));
+        }
+    }
+    Ok(Ended::Done)
+}
