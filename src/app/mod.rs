@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::crypto::CryptoError;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
-use crate::limits::{self, Buckets};
+use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
 use crate::policy::{Engine, Problem};
 use crate::store::{Store, StoreError};
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The policies have mistakes: a service without a first snapshot would deny everything.
     #[error("the policies have {} problems; run `stockade policy check`", .0.len())]
     Policies(Vec<Problem>),
+    /// A limit that no bucket can count.
+    #[error("`[limits]`: {0}")]
+    Limit(#[from] LimitError),
     /// The database of others is behind this version.
     #[error("the database is behind this version; run `stockade migrate`")]
     NotMigrated,

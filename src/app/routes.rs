@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 
-use super::Parts;
-use crate::crypto::CryptoError;
+use super::{Parts, StartError};
 use crate::http::health::Ops;
 use crate::http::{Edge, TrustedProxies, edge};
+use crate::oauth;
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -17,7 +17,7 @@ pub(super) struct Routes {
     pub(super) draining: Arc<AtomicBool>,
 }
 
-pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, CryptoError> {
+pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let config = &parts.config;
     let edge = Edge::new(
         edge::Settings {
@@ -32,8 +32,25 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, CryptoError> {
     );
     let ops = ops(parts);
     let draining = ops.draining();
-    let public = Router::new();
+    let public = oauth(parts)?;
     Ok(Routes { public: edge.wrap(public), ops: edge.wrap(ops.router()), draining })
+}
+
+fn oauth(parts: &Parts) -> Result<Router, StartError> {
+    let config = &parts.config;
+    let ctx = oauth::Ctx {
+        issuer: config.server.issuer.as_str().into(),
+        live: Arc::clone(&parts.live),
+        store: parts.store.clone(),
+        engine: Arc::clone(&parts.engine),
+        audit: parts.audit.clone(),
+        limits: Arc::clone(&parts.buckets),
+        metrics: Arc::clone(&parts.metrics),
+        clock: Arc::clone(&parts.clock),
+        rng: Arc::clone(&parts.rng),
+        settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
+    };
+    Ok(oauth::router(ctx)?)
 }
 
 /// What `/readyz` asks.

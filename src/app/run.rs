@@ -180,7 +180,6 @@ async fn upkeep(parts: &Parts) -> Result<Ended, std::convert::Infallible> {
     let stats = parts.buckets.stats(parts.clock.monotonic_ns());
     parts.metrics.limit_keys.set((), u64::try_from(stats.live).unwrap_or(u64::MAX));
     parts.metrics.limit_slots.set((), u64::try_from(stats.slots).unwrap_or(u64::MAX));
-    parts.metrics.limit_overflows.with(()).absolute(stats.overflowed);
     let ring = parts.live.key_ring();
     for alg in crate::model::Algorithm::ALL {
         use crate::model::KeyState::{Active, Expired, Published, Retired};
