@@ -7,7 +7,7 @@ use cedar_policy::{Context, Effect, Entities, Entity, PolicySet, Request, Respon
 use parking_lot::RwLock;
 
 use super::entity::{Node, Principal, Resource};
-use super::facts::Facts;
+use super::facts::{Facts, Known};
 use super::snapshot::{Action, Snapshot};
 use crate::model::{Decision, DenyReason};
 
@@ -38,9 +38,11 @@ type Key = (u64, u64, u32);
 pub(crate) struct Remembered {
     bundles: RwLock<HashMap<Key, Arc<Bundle>>>,
     fits: RwLock<HashMap<(u32, &'static str, bool), bool>>,
+    answers: RwLock<HashMap<(Key, u64), Decision>>,
 }
 
 const MOST_BUNDLES: usize = 8192;
+const MOST_ANSWERS: usize = 8192;
 
 /// The context of a request.
 pub(crate) enum Given<'a> {
@@ -63,6 +65,44 @@ impl Snapshot {
         resource: &Resource,
         given: Given<'_>,
     ) -> Decision {
+        if let Given::Facts(facts, Some(extra)) = given
+            && principal.0.lasting
+            && resource.0.lasting
+        {
+            return self.remembered(principal, action, resource, facts, extra);
+        }
+        self.decide_afresh(principal, action, resource, given)
+    }
+
+    /// What is asked again and again with the same facts within a second (which tier, which scopes) is answered from
+    /// memory: a decision depends on nothing but principal, action, resource, context and snapshot, and equal contexts
+    /// share a number.
+    fn remembered(
+        &self,
+        principal: &Principal,
+        action: &str,
+        resource: &Resource,
+        facts: &Facts<'_>,
+        extra: (&'static str, &str),
+    ) -> Decision {
+        let number = self.actions.get(action).map(|action| action.number);
+        let (Some(number), Some(known)) = (number, self.contexts.of(facts, Some(extra))) else {
+            return Decision::deny(DenyReason::InvalidRequest, Arc::clone(self.digest()));
+        };
+        let key = ((principal.0.serial, resource.0.serial, number), known.serial);
+        if let Some(answer) = self.remembered.answers.read().get(&key) {
+            return answer.clone();
+        }
+        let answer = self.decide_afresh(principal, action, resource, Given::Facts(facts, Some(extra)));
+        let mut answers = self.remembered.answers.write();
+        if answers.len() >= MOST_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(key, answer.clone());
+        answer
+    }
+
+    fn decide_afresh(&self, principal: &Principal, action: &str, resource: &Resource, given: Given<'_>) -> Decision {
         match self.ask(principal, action, resource, given) {
             Ok((_, bundle, response)) => self.closed(&bundle.slice, &response),
             Err(reason) => Decision::deny(reason, Arc::clone(self.digest())),
@@ -185,7 +225,7 @@ impl Snapshot {
         match given {
             Given::Sent(context) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
             Given::Facts(facts, extra) => {
-                let context = self.contexts.of(facts, extra)?;
+                let Known { context, .. } = self.contexts.of(facts, extra)?;
                 // Every context of facts has the same shape, so one check an action and shape is enough.
                 let shape = (action.number, extra.map_or("", |(name, _)| name), facts.address.is_some());
                 if let Some(fits) = self.remembered.fits.read().get(&shape) {

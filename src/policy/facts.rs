@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{Context, RestrictedExpression};
 use parking_lot::RwLock;
@@ -99,6 +100,13 @@ fn whole_seconds(at: Timestamp) -> String {
     format!("{second}Z")
 }
 
+/// A context, and the number that equal contexts share: what was decided in one holds in the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) context: Context,
+    pub(crate) serial: u64,
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
     scopes: Box<str>,
@@ -114,14 +122,15 @@ struct Key {
 /// as deciding. Bounded; emptied when it is full.
 #[derive(Debug, Default)]
 pub(crate) struct Contexts {
-    known: RwLock<std::collections::HashMap<u64, Vec<(Key, Context)>>>,
+    known: RwLock<std::collections::HashMap<u64, Vec<(Key, Known)>>>,
+    next: AtomicU64,
 }
 
 const MOST_CONTEXTS: usize = 2048;
 
 impl Contexts {
     /// The context of `facts` with one more text attribute, such as `("scope", "notes:read")`. `None` when Cedar refuses.
-    pub(crate) fn of(&self, facts: &Facts<'_>, extra: Option<(&str, &str)>) -> Option<Context> {
+    pub(crate) fn of(&self, facts: &Facts<'_>, extra: Option<(&str, &str)>) -> Option<Known> {
         use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
         let second = facts.now.as_secs();
         let facts = Facts { now: Timestamp::from_secs(second), ..*facts };
@@ -146,6 +155,7 @@ impl Contexts {
             pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_owned())));
         }
         let context = Context::from_pairs(pairs).ok()?;
+        let made = Known { context, serial: self.next.fetch_add(1, Ordering::Relaxed) };
         let key = Key {
             scopes: facts.scopes.into(),
             second,
@@ -159,8 +169,8 @@ impl Contexts {
         if known.len() >= MOST_CONTEXTS {
             known.clear();
         }
-        known.entry(hash).or_default().push((key, context.clone()));
-        Some(context)
+        known.entry(hash).or_default().push((key, made.clone()));
+        Some(made)
     }
 }
 

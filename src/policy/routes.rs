@@ -32,6 +32,8 @@ pub struct Route {
     pub class: Arc<str>,
     /// The API it belongs to: `Api::"…"`.
     pub api: Arc<str>,
+    /// The scope that a refused caller is told to get (RFC 6750 3.1). Policies decide; this only helps.
+    pub scope: Option<Arc<str>>,
     /// Where it is declared, for problems found later.
     pub(crate) offset: usize,
 }
@@ -40,7 +42,16 @@ pub struct Route {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
+    api: Vec<toml::Spanned<ApiRow>>,
+    #[serde(default)]
     route: Vec<toml::Spanned<Row>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiRow {
+    name: String,
+    audience: String,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +62,7 @@ struct Row {
     action: String,
     api: String,
     class: Option<String>,
+    scope: Option<String>,
 }
 
 /// One level of the tree of templates.
@@ -67,6 +79,8 @@ struct Level {
 #[derive(Debug, Default)]
 pub(crate) struct RouteMap {
     root: Level,
+    /// `aud` by name of the API.
+    pub(crate) audiences: HashMap<String, String>,
     pub(crate) all: Vec<Arc<Route>>,
 }
 
@@ -81,6 +95,17 @@ impl RouteMap {
                 return map;
             }
         };
+        for row in parsed.api {
+            let offset = row.span().start;
+            let ApiRow { name, audience } = row.into_inner();
+            let mut wrong = |message: String| problems.push(Problem::at(file, text, offset, message));
+            if !(audience.starts_with('/') || audience.contains(':')) {
+                wrong(format!("api `{name}`: `{audience}` is neither an absolute URI nor a path below the issuer"));
+            }
+            if map.audiences.insert(name.clone(), audience).is_some() {
+                wrong(format!("api `{name}` is declared twice; remove one"));
+            }
+        }
         for row in parsed.route {
             let offset = row.span().start;
             if let Err(message) = map.insert(row.into_inner(), offset) {
@@ -99,6 +124,9 @@ impl RouteMap {
             return Err(format!("{named}: the path must begin with `/`"));
         };
         let class = row.class.as_deref().unwrap_or(&row.api);
+        if !self.audiences.contains_key(&row.api) {
+            return Err(format!("{named}: api `{}` is not declared; add an `[[api]]` with its audience", row.api));
+        }
         let route = Arc::new(Route {
             resource: Resource::route(&row.method, &row.path, &row.api, class),
             class: class.into(),
@@ -106,6 +134,7 @@ impl RouteMap {
             api: row.api.as_str().into(),
             method: row.method.clone(),
             template: row.path.clone(),
+            scope: row.scope.as_deref().map(Into::into),
             offset,
         });
         let mut level = &mut self.root;

@@ -127,6 +127,12 @@ impl Snapshot {
         self.routes.find(method, path)
     }
 
+    /// The `aud` that tokens for an API of `routes.toml` must have, given who issues them.
+    pub fn audience(&self, api: &str, issuer: &str) -> Option<String> {
+        let audience = self.routes.audiences.get(api)?;
+        Some(if audience.starts_with('/') { format!("{issuer}{audience}") } else { audience.clone() })
+    }
+
     /// The entity of a declared route.
     pub(crate) fn route_named(&self, uid: &EntityUid) -> Option<Entity> {
         self.routes.all.iter().find(|route| route.resource.0.uid == *uid)?.resource.0.entity.clone()

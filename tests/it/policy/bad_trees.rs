@@ -22,7 +22,7 @@ fn every_problem_is_reported_at_once_and_at_its_place() {
     let problems = with(&[
         ("grant/a.cedar", "// fine\n@id(\"a\") permit (principal, action, resource) when { context.nonsense };\n"),
         ("grant/b.cedar", "permit (principal, action\n  resource);"),
-        ("routes.toml", "[[route]]\nmethod = \"get\"\npath = \"/x\"\naction = \"notes:list\"\napi = \"demo\"\n"),
+        ("routes.toml", "[[api]]\nname = \"demo\"\naudience = \"/demo\"\n[[route]]\nmethod = \"get\"\npath = \"/x\"\naction = \"notes:list\"\napi = \"demo\"\n"),
         ("tiers.toml", "[[tier]]\nname = \"full\"\nrate = \"fast\"\nburst = 1\n"),
         ("types.toml", "[[type]]\nwire = \"x\"\nentity = \"Stockade::Nobody\"\nsource = \"stored\"\n"),
     ])
@@ -30,7 +30,7 @@ fn every_problem_is_reported_at_once_and_at_its_place() {
     let at = |place: &str| problems.iter().filter(|problem| problem.starts_with(place)).count();
     assert_eq!(at("grant/a.cedar:2:54: for policy `a`, attribute `nonsense` in context"), 1, "{problems:#?}");
     assert_eq!(at("grant/b.cedar:2:3: "), 1, "{problems:#?}");
-    assert_eq!(at("routes.toml:1:1: route `get /x`: the method must be in capitals"), 1, "{problems:#?}");
+    assert_eq!(at("routes.toml:4:1: route `get /x`: the method must be in capitals"), 1, "{problems:#?}");
     assert_eq!(at("tiers.toml:1:1: tier `full`: `fast` is no rate"), 1, "{problems:#?}");
     assert_eq!(at("types.toml:1:1: type `x`: the schema has no entity type"), 1, "{problems:#?}");
 }
@@ -85,22 +85,26 @@ fn a_schema_change_that_orphans_a_policy_is_refused_at_the_policy() {
 
 #[test]
 fn a_route_to_an_action_that_nobody_declared_is_refused() {
-    let text = "\n[[route]]\nmethod = \"GET\"\npath = \"/x\"\naction = \"notes:lst\"\napi = \"demo\"\n";
+    let text = "[[api]]\nname = \"demo\"\naudience = \"/demo\"\n\n[[route]]\nmethod = \"GET\"\npath = \"/x\"\naction = \"notes:lst\"\napi = \"demo\"\n";
     assert_eq!(
         only(&[("routes.toml", text)]),
-        "routes.toml:2:1: action `notes:lst` is not in the schema; declare it, or name another"
+        "routes.toml:5:1: action `notes:lst` is not in the schema; declare it, or name another"
     );
 }
 
 #[test]
 fn unknown_keys_and_repeated_routes_are_refused() {
+    let api = "[[api]]\nname = \"demo\"\naudience = \"/demo\"\n";
     let route = "[[route]]\nmethod = \"GET\"\npath = \"/x/{id}\"\naction = \"notes:list\"\napi = \"demo\"\n";
+    let undeclared = only(&[("routes.toml", route)]);
+    assert!(undeclared.starts_with("routes.toml:1:1: route `GET /x/{id}`: api `demo` is not declared"), "{undeclared}");
+    let route = &format!("{api}{route}");
     assert!(
         only(&[("routes.toml", &format!("{route}colour = 1\n"))])
-            .starts_with("routes.toml:6:1: unknown field `colour`")
+            .starts_with("routes.toml:9:1: unknown field `colour`")
     );
-    let twice = format!("{route}{}", route.replace("{id}", "{other}"));
-    assert!(only(&[("routes.toml", &twice)]).starts_with("routes.toml:6:1: route `GET /x/{other}` is declared twice"));
+    let twice = format!("{route}{}", route.replace("{id}", "{other}").trim_start_matches(api));
+    assert!(only(&[("routes.toml", &twice)]).starts_with("routes.toml:9:1: route `GET /x/{other}` is declared twice"));
 }
 
 #[test]

@@ -142,3 +142,26 @@ fn a_decision_costs_the_same_at_ten_policies_and_at_two_thousand() {
     let (few, many) = (cost(&few), cost(&many));
     assert!(many * 10 <= few * 15, "{few} ns at 10 policies, {many} ns at 2,000");
 }
+
+#[test]
+fn a_remembered_tier_is_forgotten_with_the_second_the_scopes_and_the_snapshot() {
+    let until = r#"@id("rate.full") permit (principal, action == Stockade::Action::"rate:use", resource == Stockade::RateTier::"full")
+        when { context.now < datetime("2027-01-15T08:00:01Z") && context.scopes.contains("gold") };"#;
+    let files: Vec<(&str, &str)> = embedded().iter().copied().filter(|(path, _)| *path != "rate/tiers.cedar").collect();
+    let snapshot =
+        Snapshot::from_files(&Files::new(files.into_iter().chain([("rate/tiers.cedar", until)]))).expect("loads");
+    let principal = Principal::token_client("a");
+    let gold = |secs| Facts::at(Timestamp::from_secs(secs)).scopes("gold");
+    for _ in 0..2 {
+        assert_eq!(&*snapshot.tier(&principal, "demo", &gold(1_800_000_000)).expect("one").name, "full");
+        let later = snapshot.tier(&principal, "demo", &gold(1_800_000_001)).expect_err("none");
+        assert_eq!(later.denied, Some(DenyReason::NoTier));
+        let plain = Facts::at(Timestamp::from_secs(1_800_000_000));
+        assert!(snapshot.tier(&principal, "demo", &plain).is_err());
+    }
+    let engine = Engine::new();
+    engine.install(snapshot);
+    assert!(engine.tier(&principal, "demo", &gold(1_800_000_000)).is_ok());
+    engine.install(Snapshot::embedded().expect("loads"));
+    assert_eq!(&*engine.tier(&principal, "demo", &gold(1_800_000_000)).expect("one").name, "reader");
+}

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use stockade::policy::{Files, Snapshot, embedded};
 
 fn snapshot(routes: &[(&str, &str)]) -> Arc<Snapshot> {
+    let api = "[[api]]\nname = \"demo\"\naudience = \"https://demo.example\"\n".to_owned();
     let text: String = routes
         .iter()
         .map(|(method, path)| {
             format!("[[route]]\nmethod = \"{method}\"\npath = \"{path}\"\naction = \"notes:list\"\napi = \"demo\"\n")
         })
-        .collect();
+        .fold(api, |all, route| all + &route);
     let kept = embedded().iter().copied().filter(|(path, _)| *path != "routes.toml");
     let files: Vec<(String, String)> = kept.map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
     Snapshot::from_files(&Files::new(files.into_iter().chain([("routes.toml".to_owned(), text)])))
