@@ -81,11 +81,11 @@ impl Sequencer {
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when the lease is not held or was lost; nothing is appended then.
-    pub async fn append(&mut self, rows: Vec<Row>) -> Result<(), StoreError> {
+    pub async fn append(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let held = self.held.as_mut().ok_or(StoreError::Fenced)?;
         let mut tx = self.store.begin_log().await?;
-        let next = advance(held, rows, None);
-        let result = log::append(&mut tx, held.state.size, &next.entries, &next.state).await;
+        let (entries, next) = advance(held, rows.iter(), None);
+        let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
         finish(&mut self.held, tx, result, next).await
     }
 
@@ -108,8 +108,8 @@ impl Sequencer {
             if moved == 0 {
                 return Ok(0);
             }
-            let next = advance(held, waiting.into_iter().map(|w| w.row).collect(), None);
-            let result = log::append(&mut tx, held.state.size, &next.entries, &next.state).await;
+            let (entries, next) = advance(held, waiting.iter().map(|w| &w.row), None);
+            let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
             finish(&mut self.held, tx, result, next).await?;
             return Ok(moved);
         }
@@ -121,8 +121,8 @@ impl Sequencer {
         let Some(last) = waiting.last().map(|w| w.id) else { return Ok(0) };
         let moved = waiting.len();
         let mut tx = self.store.begin_log().await?;
-        let next = advance(held, waiting.into_iter().map(|w| w.row).collect(), Some(last));
-        let result = log::append(&mut tx, held.state.size, &next.entries, &next.state).await;
+        let (entries, next) = advance(held, waiting.iter().map(|w| &w.row), Some(last));
+        let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
         finish(&mut self.held, tx, result, next).await?;
         let mut tx = self.store.begin().await?;
         events::moved(&mut tx, last).await?;
@@ -149,19 +149,12 @@ fn frontier_size(held: Option<&Held>) -> u64 {
     held.map_or(0, |held| held.frontier.size())
 }
 
-struct Next {
-    entries: Vec<Entry>,
-    state: State,
-    frontier: Frontier,
-}
-
-/// Numbers the rows and grows the tree.
-fn advance(held: &Held, rows: Vec<Row>, intake_moved: Option<i64>) -> Next {
+/// Numbers the rows and grows the tree: the entries, and what is held once they are committed.
+fn advance<'a>(held: &Held, rows: impl Iterator<Item = &'a Row>, intake_moved: Option<i64>) -> (Vec<Entry<'a>>, Held) {
     let mut frontier = held.frontier.clone();
-    let mut seq = held.state.size;
-    let entries = rows
-        .into_iter()
-        .map(|row| {
+    let entries: Vec<_> = (held.state.size..)
+        .zip(rows)
+        .map(|(seq, row)| {
             // A present half always has a commitment.
             let leaf = leaf::hash(
                 Half { body: Some(&row.personal), salt: &row.personal_salt },
@@ -169,18 +162,16 @@ fn advance(held: &Held, rows: Vec<Row>, intake_moved: Option<i64>) -> Next {
             )
             .unwrap_or_default();
             frontier.push(leaf);
-            let entry = Entry { seq, leaf, row };
-            seq += 1;
-            entry
+            Entry { seq, leaf, row }
         })
         .collect();
     let state = State {
-        size: seq,
+        size: i64::try_from(frontier.size()).unwrap_or(i64::MAX),
         frontier: frontier.to_bytes(),
         fence: held.state.fence,
         intake_moved: intake_moved.unwrap_or(held.state.intake_moved),
     };
-    Next { entries, state, frontier }
+    (entries, Held { state, frontier })
 }
 
 /// Commits and takes the new state over; any failure forgets the hold, so that the next round reads the truth anew.
@@ -188,7 +179,7 @@ async fn finish(
     held: &mut Option<Held>,
     tx: crate::store::Tx,
     result: Result<(), StoreError>,
-    next: Next,
+    next: Held,
 ) -> Result<(), StoreError> {
     let result = match result {
         Ok(()) => tx.commit().await,
@@ -196,7 +187,7 @@ async fn finish(
     };
     match result {
         Ok(()) => {
-            *held = Some(Held { state: next.state, frontier: next.frontier });
+            *held = Some(next);
             Ok(())
         }
         Err(error) => {

@@ -385,7 +385,7 @@ impl Writer {
         if let Some(sequencer) = sequencer
             && sequencer.is_holder()
         {
-            match sequencer.append(rows.to_vec()).await {
+            match sequencer.append(rows).await {
                 Err(StoreError::Fenced) => {}
                 other => return other,
             }

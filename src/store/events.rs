@@ -174,24 +174,19 @@ pub async fn put_many(store: &Store, rows: &[Row]) -> Result<(), StoreError> {
             }
         }
         Tx::Postgres(conn) => {
-            macro_rules! column {
-                ($field:ident) => {
-                    rows.iter().map(|r| r.$field.clone()).collect::<Vec<_>>()
-                };
-            }
             sqlx::query(PUT_MANY.postgres)
-                .bind(column!(event_id))
+                .bind(rows.iter().map(|r| r.event_id.as_str()).collect::<Vec<_>>())
                 .bind(rows.iter().map(|r| r.time.as_micros()).collect::<Vec<_>>())
-                .bind(column!(kind))
-                .bind(column!(outcome))
-                .bind(column!(principal))
-                .bind(column!(action))
-                .bind(column!(resource))
-                .bind(column!(request_id))
-                .bind(column!(personal))
-                .bind(column!(personal_salt))
-                .bind(column!(rest))
-                .bind(column!(rest_salt))
+                .bind(rows.iter().map(|r| r.kind.as_str()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.outcome.as_str()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.principal.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.action.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.resource.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.request_id.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.personal.as_slice()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.personal_salt.as_slice()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.rest.as_slice()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.rest_salt.as_slice()).collect::<Vec<_>>())
                 .execute(&mut **conn)
                 .await
                 .map_err(|e| PUT_MANY.failed(e))?;

@@ -48,13 +48,13 @@ pub struct State {
 
 /// An event with its number and leaf hash.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// Its number: 0, 1, 2 … without gaps.
     pub seq: i64,
     /// The RFC 9162 leaf hash.
     pub leaf: [u8; 32],
     /// The event.
-    pub row: Row,
+    pub row: &'a Row,
 }
 
 /// One half of a stored event.
@@ -123,7 +123,7 @@ pub async fn raise_fence(tx: &mut Tx, fence: i64) -> Result<State, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Fenced`] when another holder took over or the log is not where `size_before` says.
-pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry], next: &State) -> Result<(), StoreError> {
+pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry<'_>], next: &State) -> Result<(), StoreError> {
     // The state row goes first: on PostgreSQL its lock keeps a second sequencer out until this one commits.
     let changed = affected!(tx, ADVANCE, |text| sqlx::query(text)
         .bind(next.fence)
@@ -140,7 +140,7 @@ pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry], next: &Sta
             for chunk in entries.chunks(100) {
                 let mut insert = QueryBuilder::<Sqlite>::new(INSERT_SQLITE);
                 insert.push_values(chunk, |mut values, entry| {
-                    let row = &entry.row;
+                    let row = entry.row;
                     values
                         .push_bind(entry.seq)
                         .push_bind(row.event_id.as_str())
@@ -161,26 +161,22 @@ pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry], next: &Sta
             }
         }
         Tx::Postgres(conn) => {
-            macro_rules! column {
-                ($field:ident) => {
-                    entries.iter().map(|e| e.row.$field.clone()).collect::<Vec<_>>()
-                };
-            }
+            let rows = || entries.iter().map(|entry| entry.row);
             sqlx::query(INSERT_MANY.postgres)
                 .bind(entries.iter().map(|e| e.seq).collect::<Vec<_>>())
-                .bind(column!(event_id))
-                .bind(entries.iter().map(|e| e.row.time.as_micros()).collect::<Vec<_>>())
-                .bind(column!(kind))
-                .bind(column!(outcome))
-                .bind(column!(principal))
-                .bind(column!(action))
-                .bind(column!(resource))
-                .bind(column!(request_id))
-                .bind(column!(personal))
-                .bind(column!(personal_salt))
-                .bind(column!(rest))
-                .bind(column!(rest_salt))
-                .bind(entries.iter().map(|e| e.leaf.to_vec()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.event_id.as_str()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.time.as_micros()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.kind.as_str()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.outcome.as_str()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.principal.as_deref()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.action.as_deref()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.resource.as_deref()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.request_id.as_deref()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.personal.as_slice()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.personal_salt.as_slice()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.rest.as_slice()).collect::<Vec<_>>())
+                .bind(rows().map(|r| r.rest_salt.as_slice()).collect::<Vec<_>>())
+                .bind(entries.iter().map(|e| e.leaf.as_slice()).collect::<Vec<_>>())
                 .execute(&mut **conn)
                 .await
                 .map_err(|e| INSERT_MANY.failed(e))?;
