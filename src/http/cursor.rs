@@ -85,7 +85,7 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             assert_eq!(cursors.open(&[], std::str::from_utf8(&changed).unwrap()), None, "byte {at}");
         }
-        for text in ["", "A", "AAAA", &cursor[1..], &format!("{cursor}A"), &format!("{cursor}=")] {
+        for text in ["", "A", "AAAA", cursor.trim_start_matches('A'), &format!("{cursor}A"), &format!("{cursor}=")] {
             assert_eq!(cursors.open(&[], text), None, "{text}");
         }
         assert_eq!(Cursors::derived(&Secret::new("k".repeat(32))).open(&[], &cursor), Some(1));

@@ -139,7 +139,10 @@ impl Kind {
 
 /// One problem.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     kind: Kind,
     detail: Option<Cow<'static, str>>,
     members: Map<String, Value>,
@@ -149,7 +152,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of `kind`, without detail.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, detail: None, members: Map::new(), headers: HeaderMap::new() }
+        Self(Box::new(Inner { kind, detail: None, members: Map::new(), headers: HeaderMap::new() }))
     }
 
     /// One parameter that is not valid, and what to write instead.
@@ -162,49 +165,49 @@ impl Problem {
     /// What happened this time and what to do next. Never a secret, never the inner error.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// An extension member (RFC 9457 3.2).
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
+        self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// A header of the answer.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.0.headers.append(name, value);
         self
     }
 
     /// Headers of the answer, added by `add`.
     #[must_use]
     pub fn headers(mut self, add: impl FnOnce(&mut HeaderMap)) -> Self {
-        add(&mut self.headers);
+        add(&mut self.0.headers);
         self
     }
 
     /// What kind it is.
-    pub const fn kind(&self) -> Kind {
-        self.kind
+    pub fn kind(&self) -> Kind {
+        self.0.kind
     }
 
     /// The body: JSON.
     pub fn body(&self, request_id: Option<&str>) -> Bytes {
         let mut all = Map::new();
-        all.insert("type".to_owned(), self.kind.type_uri().into());
-        all.insert("title".to_owned(), self.kind.title().into());
-        all.insert("status".to_owned(), self.kind.status().as_u16().into());
-        if let Some(detail) = &self.detail {
+        all.insert("type".to_owned(), self.0.kind.type_uri().into());
+        all.insert("title".to_owned(), self.0.kind.title().into());
+        all.insert("status".to_owned(), self.0.kind.status().as_u16().into());
+        if let Some(detail) = &self.0.detail {
             all.insert("detail".to_owned(), Value::from(&**detail));
         }
         if let Some(request_id) = request_id {
             all.insert("request_id".to_owned(), request_id.into());
         }
-        for (name, value) in &self.members {
+        for (name, value) in &self.0.members {
             all.entry(name.clone()).or_insert_with(|| value.clone());
         }
         serde_json::to_vec(&all).unwrap_or_default().into()
@@ -213,8 +216,8 @@ impl Problem {
     /// The whole answer.
     pub fn response(self, request_id: Option<&str>) -> Response<Bytes> {
         let mut response = Response::new(self.body(request_id));
-        *response.status_mut() = self.kind.status();
-        *response.headers_mut() = self.headers;
+        *response.status_mut() = self.0.kind.status();
+        *response.headers_mut() = self.0.headers;
         response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response

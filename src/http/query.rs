@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::{Value, json};
 
@@ -33,10 +34,14 @@ impl Query {
                 let name: String = name.chars().take(64).collect();
                 let hint = nearest.map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
                 all.wrong(&name, format!("there is no such parameter{hint}"));
-            } else if all.values.contains_key(&name) {
-                all.wrong(&name, "this parameter is here more than once: give it once");
-            } else {
-                all.values.insert(name, value);
+                continue;
+            }
+            match all.values.entry(name) {
+                Entry::Occupied(there) => {
+                    let name = there.key().clone();
+                    all.wrong(&name, "this parameter is here more than once: give it once");
+                }
+                Entry::Vacant(place) => drop(place.insert(value)),
             }
         }
         all

@@ -33,7 +33,9 @@ impl Default for Settings {
 pub struct Claim {
     /// Whose bucket.
     pub key: Key,
-    /// Its rate and burst as they are now. One bucket has one limit at a time.
+    /// Its rate and burst as they are now. They may change from one check to a later one (a reloaded file), and what was taken
+    /// stays taken; but one bucket has one limit at a time. Two limits in turn on one key would forgive each other's debts, so
+    /// a key's class names its limit (a tier's name, not only what the tier is for).
     pub limit: Limit,
     /// Units to take: 1 for most calls, 0 only looks.
     pub cost: u32,
@@ -157,16 +159,28 @@ impl std::fmt::Debug for Buckets {
 #[derive(Clone, Copy)]
 struct Sum {
     standing: Standing,
+    /// The TAT after the charge, or as it was when the claim does not fit.
     tat: u64,
     fits: bool,
+    /// The TAT to write when nothing is charged: `Some` where the one found was that of a slower limit.
+    mended: Option<u64>,
+}
+
+impl Sum {
+    /// The TAT to write, if any.
+    const fn next_tat(&self, claim: &Claim, charge: bool) -> Option<u64> {
+        if charge && self.fits && claim.cost > 0 { Some(self.tat) } else { self.mended }
+    }
 }
 
 /// GCRA: the claim against a bucket that is full again at `tat`.
 #[inline]
 fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: bool) -> Sum {
     let fill = limit.fill_ns();
-    // A TAT further away than an empty bucket's is one from a slower limit: the bucket counts as empty, no worse.
-    let debt = tat.saturating_sub(now).min(fill);
+    // A TAT further away than an empty bucket's is one from a slower limit, or from before a clock went back: the bucket is
+    // empty, no worse. That is written down even on a refusal, or it would be empty again a moment later.
+    let found = tat.saturating_sub(now);
+    let debt = found.min(fill);
     let wanted = debt.saturating_add(limit.cost_ns(claim.cost));
     let fits = wanted <= fill;
     let after = if fits { wanted } else { debt };
@@ -188,7 +202,8 @@ fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: 
         wait_ns,
         overflow,
     };
-    Sum { standing, tat: now.saturating_add(after), fits }
+    let mended = (found > fill).then(|| now.saturating_add(debt));
+    Sum { standing, tat: now.saturating_add(after), fits, mended }
 }
 
 impl Buckets {
@@ -258,17 +273,10 @@ impl Buckets {
         let mut shard = line.0.lock();
         let place = if charge { shard.place(claim.key.hash, now) } else { shard.probe(claim.key.hash, now) };
         let sum = match place {
-            Place::Found(at, tat) => {
-                let sum = sum(claim, claim.limit, 0, tat, now, false);
-                if sum.fits && charge && claim.cost > 0 {
-                    shard.write(at, claim.key.hash, sum.tat);
-                }
-                sum
-            }
-            Place::Free(at) => {
-                let sum = sum(claim, claim.limit, 0, 0, now, false);
-                if sum.fits && charge && claim.cost > 0 {
-                    shard.write(at, claim.key.hash, sum.tat);
+            Place::Found(at, _) | Place::Free(at) => {
+                let sum = sum(claim, claim.limit, 0, found(&place).unwrap_or(0), now, false);
+                if charge && let Some(tat) = sum.next_tat(claim, true) {
+                    shard.write(at, claim.key.hash, tat);
                 }
                 sum
             }
@@ -276,11 +284,11 @@ impl Buckets {
                 drop(shard);
                 let mut overflow = self.overflow.lock();
                 let sum = self.overflow_sum(claim, 0, &overflow, now);
-                if sum.fits
-                    && charge
+                if charge
+                    && let Some(new) = sum.next_tat(claim, true)
                     && let Some(tat) = overflow.get_mut(claim.key.space.index())
                 {
-                    *tat = sum.tat;
+                    *tat = new;
                 }
                 sum
             }
@@ -354,24 +362,23 @@ impl Buckets {
             }
         }
         let allowed = violated == 0;
-        if allowed && charge {
+        if charge {
             for (claim, sum) in claims.iter().zip(sums.iter().flatten()) {
-                if !sum.fits || claim.cost == 0 {
-                    continue;
-                }
+                let Some(tat) = sum.next_tat(claim, allowed) else { continue };
                 let shard = shard_in(&mut held, self.shard_of(&claim.key));
                 let place = shard.map(|shard| (shard.place(claim.key.hash, now), shard));
                 match place {
                     Some((Place::Found(at, _) | Place::Free(at), shard)) if !sum.standing.overflow => {
-                        shard.write(at, claim.key.hash, sum.tat);
+                        shard.write(at, claim.key.hash, tat);
                     }
-                    _ => {
+                    _ if allowed => {
                         // The overflow bucket is charged even past its end: what passed is paid for by whoever comes next.
                         let tats = overflow.get_or_insert_with(|| self.overflow.lock());
                         if let Some(tat) = tats.get_mut(claim.key.space.index()) {
                             *tat = (*tat).max(now).saturating_add(self.overflow_limit.cost_ns(claim.cost));
                         }
                     }
+                    _ => {}
                 }
             }
         }

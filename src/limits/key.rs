@@ -45,8 +45,8 @@ pub struct Key {
     pub(super) space: Space,
 }
 
-/// Makes keys, under a random key of this process. `class` names what the bucket limits (a tier's resource, `token`,
-/// `coarse`): one client has one bucket per class.
+/// Makes keys, under a random key of this process. `class` names the limit (a tier's name, `token`, `coarse`): one client has
+/// one bucket per class.
 #[derive(Clone, Copy)]
 pub struct Keys([u64; 2]);
 
