@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use crate::base::{Clock as _, SystemClock, SystemRng};
+use crate::audit_log::sequencer::Sequencer;
+use crate::base::{Clock as _, SystemClock, SystemRng, id};
 use crate::config::{self, Config};
 use crate::crypto::seal::Sealer;
 use crate::model::{Decision, Event, Outcome};
 use crate::policy::{Engine, Facts, Principal, Question, Resource, Snapshot};
-use crate::store::{Store, Tx, events};
+use crate::store::{Store, StoreError, Tx, events};
 
 /// What a command that works on the store needs.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(super) struct Local {
     pub(super) store: Store,
     pub(super) clock: SystemClock,
     pub(super) rng: SystemRng,
-    engine: Engine,
+    pub(super) engine: Engine,
     operator: Principal,
 }
 
@@ -97,6 +98,27 @@ impl Local {
     /// Records that something was read.
     pub(super) async fn record(&self, event: &Event) -> Result<(), Failure> {
         self.commit(self.store.begin().await?, event).await
+    }
+
+    /// Moves what waits in the intake to the log, unless a running service does that.
+    pub(super) async fn sequence(&self) -> Result<(), Failure> {
+        let holder = id::new("cli", self.clock.now(), &self.rng);
+        let mut sequencer = Sequencer::new(self.store.clone(), holder);
+        let moved = self.move_all(&mut sequencer).await;
+        sequencer.release().await;
+        match moved {
+            // A service took over meanwhile: it goes on.
+            Ok(()) | Err(StoreError::Fenced) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn move_all(&self, sequencer: &mut Sequencer) -> Result<(), StoreError> {
+        sequencer.keep(&self.clock).await?;
+        while sequencer.is_holder() && sequencer.move_intake().await? > 0 {
+            sequencer.keep(&self.clock).await?;
+        }
+        Ok(())
     }
 
     /// The sealer of the configured keys.

@@ -2,18 +2,22 @@
 //! stderr; exit 0 is done or allowed, 1 failed or refused, 2 wrong usage or cannot tell. A command that opens the store
 //! does so as `Operator::"local"`, decided by policy and recorded like any other principal.
 
+mod audit;
 mod backup;
 mod check;
 mod client;
 mod config_show;
 mod failure;
 mod generate;
+mod healthcheck;
 mod init;
 mod key;
 mod local;
 mod migrate;
 mod output;
 mod policy;
+mod progress;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,9 +56,17 @@ enum Command {
     /// Look after the keys that sign tokens
     #[command(subcommand)]
     Key(key::Command),
+    /// Issue, look at and revoke access tokens
+    #[command(subcommand)]
+    Token(token::Command),
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Search, export and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Ask the running service whether it is ready: the container's probe
+    Healthcheck(healthcheck::Args),
     /// Print a completion script for a shell
     Completions(generate::CompletionArgs),
     /// Print the manual page, or write those of all commands
@@ -73,6 +85,9 @@ pub fn run() -> ExitCode {
         Command::Client(command) => block_on(client::run(command, cli.config.as_deref())),
         Command::Key(command) => block_on(key::run(&command, cli.config.as_deref())),
         Command::Policy(command) => policy::run(&command, cli.config.as_deref()),
+        Command::Token(command) => block_on(token::run(command, cli.config.as_deref())),
+        Command::Audit(command) => block_on(audit::run(&command, cli.config.as_deref())),
+        Command::Healthcheck(args) => block_on(healthcheck::run(&args, cli.config.as_deref())),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     };

@@ -1,8 +1,11 @@
 //! Tests of `cli`: the built binary, its output and its exit codes.
 
+mod audit;
 mod clients;
 mod keys;
+mod policies;
 mod setup;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -62,6 +65,17 @@ impl Place {
 
     pub(crate) fn run(&self, args: &[&str]) -> Said {
         run_in(self.path(), args)
+    }
+
+    /// Runs a command with something on stdin.
+    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> Said {
+        use std::io::Write as _;
+        use std::process::Stdio;
+        let mut command = binary();
+        command.current_dir(self.path()).args(args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap().into()
     }
 
     /// Runs a command that must succeed, and reads its JSON.

@@ -1,0 +1,43 @@
+//! `stockade audit`: what happened, and the proof that nobody changed it.
+
+mod read;
+mod seal;
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::failure::Failure;
+use super::local::Local;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Search the log, newest first
+    Query(read::QueryArgs),
+    /// Print events as they are recorded
+    Tail(read::TailArgs),
+    /// Write the whole log as NDJSON to stdout, with what it takes to verify it anywhere
+    Export,
+    /// Sign the log's present head and print it
+    Checkpoint,
+    /// Recompute every leaf and the tree; exit 1 names what does not hold
+    Verify(seal::VerifyArgs),
+}
+
+pub(super) async fn run(command: &Command, config: Option<&Path>) -> Result<(), Failure> {
+    if let Command::Verify(args) = command
+        && args.export.is_some()
+    {
+        return seal::verify_export(args);
+    }
+    let local = Local::open(config).await?;
+    let done = match command {
+        Command::Query(args) => read::query(&local, args).await,
+        Command::Tail(args) => read::tail(&local, args).await,
+        Command::Export => seal::export(&local).await,
+        Command::Checkpoint => seal::checkpoint(&local).await,
+        Command::Verify(args) => seal::verify_store(&local, args).await,
+    };
+    local.store.close().await;
+    done
+}

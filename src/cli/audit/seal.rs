@@ -1,0 +1,123 @@
+//! `audit export`, `audit checkpoint`, `audit verify`.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::super::failure::Failure;
+use super::super::local::Local;
+use super::super::output::{self, Output};
+use super::super::progress::Counted;
+use crate::audit_log::checkpoint;
+use crate::audit_log::export::{self, ExportError};
+use crate::audit_log::verify::{self, Report, VerifyError};
+use crate::base::Clock as _;
+use crate::crypto::log_key::LogKey;
+use crate::live;
+use crate::model::{Outcome, event};
+use crate::policy::Resource;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct VerifyArgs {
+    /// An export, `-` for stdin [default: the configured store]
+    #[arg(value_name = "EXPORT")]
+    pub(super) export: Option<PathBuf>,
+    /// The log's public key as `audit checkpoint` told it, in base64: proves who made the export
+    #[arg(long, value_name = "KEY", value_parser = public_key, requires = "export")]
+    key: Option<PublicKey>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// 32 bytes.
+#[derive(Clone, Debug)]
+struct PublicKey([u8; 32]);
+
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(PublicKey).ok_or_else(|| "expected 32 bytes in base64".to_owned())
+}
+
+/// The operator may, and that it did is recorded.
+async fn opened(local: &Local, action: &str) -> Result<LogKey, Failure> {
+    let decision = local.permit(event::kind::AUDIT_READ, action, &Resource::audit_log()).await?;
+    let event = local.event(event::kind::AUDIT_READ, Outcome::Allowed, action, &Resource::audit_log().name());
+    local.record(&event.decided(&decision)).await?;
+    let sealer = local.sealer()?;
+    live::keys::log_key(&local.store, &sealer, &local.rng).await.map_err(|e| Failure::chain(&e))
+}
+
+pub(in crate::cli) async fn export(local: &Local) -> Result<(), Failure> {
+    let key = opened(local, "audit:export").await?;
+    local.sequence().await?;
+    let origin = checkpoint::origin(&local.config.server.issuer);
+    let mut out = Counted::new(BufWriter::new(io::stdout().lock()), "entries exported");
+    match export::export(&local.store, &origin, &key, &local.clock, &mut out).await {
+        Ok(_) => Ok(()),
+        Err(ExportError::Write(e)) if e.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
+        Err(error) => Err(Failure::chain(&error)),
+    }
+}
+
+pub(in crate::cli) async fn checkpoint(local: &Local) -> Result<(), Failure> {
+    let key = opened(local, "audit:verify").await?;
+    local.sequence().await?;
+    let origin = checkpoint::origin(&local.config.server.issuer);
+    let note = checkpoint::sign_now(&local.store, &origin, &key, local.clock.now()).await?;
+    output::bytes(note.as_bytes())?;
+    output::note(format!("the log's public key: {}", STANDARD.encode(key.public())));
+    Ok(())
+}
+
+pub(in crate::cli) async fn verify_store(local: &Local, args: &VerifyArgs) -> Result<(), Failure> {
+    let key = opened(local, "audit:verify").await?;
+    local.sequence().await?;
+    told(args.output, verify::store(&local.store, &key.public()).await)
+}
+
+pub(super) fn verify_export(args: &VerifyArgs) -> Result<(), Failure> {
+    let trusted = args.key.as_ref().map(|key| &key.0);
+    let result = match &args.export {
+        Some(file) if file.as_os_str() != "-" => {
+            let open = File::open(file);
+            let open = open.map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
+            verify::export(BufReader::new(Counted::new(open, "lines verified")), trusted)
+        }
+        _ => verify::export(BufReader::new(Counted::new(io::stdin().lock(), "lines verified")), trusted),
+    };
+    told(args.output, result)
+}
+
+fn told(output: Output, result: Result<Report, VerifyError>) -> Result<(), Failure> {
+    let report = match result {
+        Ok(report) => report,
+        // What cannot be read is neither whole nor changed.
+        Err(error @ (VerifyError::Read(_) | VerifyError::Store(_))) => {
+            let Failure::Failed(messages) = Failure::chain(&error) else { return Err(Failure::No) };
+            return Err(Failure::usage(messages.join(": ")));
+        }
+        Err(error) => {
+            output::note("the log does NOT verify: keep this copy, and compare it with an older export");
+            return Err(Failure::chain(&error));
+        }
+    };
+    let head = report.head.as_ref();
+    let (size, root) = head.map_or((0, "-".to_owned()), |head| (head.size, STANDARD.encode(head.root)));
+    let json = json!({
+        "verified": true, "entries": report.entries, "erased": report.erased, "waiting": report.waiting,
+        "signed_size": size, "root": root,
+    });
+    let rows = [
+        ("verified", "yes".to_owned()),
+        ("entries", report.entries.to_string()),
+        ("erased", report.erased.to_string()),
+        ("waiting", report.waiting.to_string()),
+        ("signed_size", size.to_string()),
+        ("root", root),
+    ];
+    output::record(output.output, &json, &rows)
+}

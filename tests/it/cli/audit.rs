@@ -1,0 +1,134 @@
+//! `stockade audit`, without a running service.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Place, binary, run_in};
+
+/// A place where three things happened.
+fn eventful() -> Place {
+    let place = Place::new();
+    place.json(&["client", "create", "--id", "app"]);
+    place.json(&["client", "disable", "app"]);
+    place.json(&["client", "delete", "app"]);
+    place
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_query_finds_what_the_command_line_did_newest_first_and_is_recorded_itself() {
+    let place = eventful();
+    let all = place.json(&["audit", "query"]);
+    let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["audit.read", "client.changed", "client.changed", "client.changed"], "{all}");
+    let changes: Vec<&Value> = all.as_array().unwrap()[1..].iter().map(|e| &e["data"]["change"]).collect();
+    assert_eq!(changes, ["deleted", "disabled", "created"]);
+    let numbers: Vec<i64> = all.as_array().unwrap().iter().map(|e| e["seq"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, [3, 2, 1, 0]);
+    assert_eq!(all[1]["principal"], "Operator::\"local\"");
+
+    let count = |flags: &[&str]| place.json(&[&["audit", "query"], flags].concat()).as_array().unwrap().len();
+    assert_eq!(count(&["--kind", "client.changed"]), 3);
+    assert_eq!(count(&["--kind", "client.changed", "--limit", "2"]), 2);
+    assert_eq!(count(&["--action", "client:delete"]), 1);
+    assert_eq!(count(&["--resource", "Client::\"app\""]), 3);
+    assert_eq!(count(&["--outcome", "denied"]), 0);
+    assert_eq!(count(&["--principal", "app"]), 0);
+    assert_eq!(count(&["--principal", "Operator::\"local\"", "--action", "client:create"]), 1);
+    assert_eq!(count(&["--kind", "client.changed", "--since", "1h"]), 3);
+    assert_eq!(count(&["--kind", "client.changed", "--until", "1h"]), 0);
+    assert_eq!(count(&["--since", "2999-01-01T00:00:00Z"]), 0);
+    let said = place.run(&["audit", "query", "--since", "yesterday"]);
+    assert!(said.code == 2 && said.err.contains("15m"), "{said:?}");
+}
+
+#[test]
+fn an_export_verifies_offline_and_a_changed_one_does_not() {
+    let place = eventful();
+    let export = place.run(&["audit", "export"]);
+    assert_eq!(export.code, 0, "{export:?}");
+    let entries = lines(&export.out);
+    assert!(entries.iter().any(|line| line["rest"]["data"]["change"] == "deleted"), "{}", export.out);
+    assert_eq!(entries.last().unwrap()["type"], "checkpoint");
+
+    // Elsewhere: no configuration, no store.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let verify = |text: &str, more: &[&str]| {
+        std::fs::write(elsewhere.path().join("e.ndjson"), text).unwrap();
+        run_in(elsewhere.path(), &[&["audit", "verify", "e.ndjson"], more].concat())
+    };
+    let said = verify(&export.out, &["--output", "json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&report["verified"], &report["entries"]), (&json!(true), &json!(entries.len() - 1)));
+
+    let said = verify(&export.out.replace("\"disabled\"", "\"enabled\""), &[]);
+    assert!(said.code == 1 && said.err.contains("entry 1 was changed"), "{said:?}");
+    let without_one: Vec<&str> =
+        export.out.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, line)| line).collect();
+    let said = verify(&without_one.join("\n"), &[]);
+    assert!(said.code == 1 && said.err.contains("entry 1 is missing"), "{said:?}");
+    let without_head: Vec<&str> = export.out.lines().take(entries.len() - 1).collect();
+    let said = verify(&without_head.join("\n"), &[]);
+    assert!(said.code == 1 && said.err.contains("its tail is missing"), "{said:?}");
+
+    let said = verify("", &[]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(run_in(elsewhere.path(), &["audit", "verify", "nowhere.ndjson"]).code, 2);
+    let said = place.run_with(&["audit", "verify", "-"], &export.out);
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn an_export_is_held_against_the_key_that_a_checkpoint_told() {
+    let place = eventful();
+    let checkpoint = place.run(&["audit", "checkpoint"]);
+    assert_eq!(checkpoint.code, 0, "{checkpoint:?}");
+    assert!(checkpoint.out.starts_with("localhost:8080/audit\n4\n"), "{checkpoint:?}");
+    let key = checkpoint.err.trim().rsplit(' ').next().unwrap().to_owned();
+    std::fs::write(place.path().join("e.ndjson"), place.run(&["audit", "export"]).out).unwrap();
+    assert_eq!(place.run(&["audit", "verify", "e.ndjson", "--key", &key]).code, 0);
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let said = place.run(&["audit", "verify", "e.ndjson", "--key", other]);
+    assert!(said.code == 1 && said.err.contains("no signature of the key"), "{said:?}");
+    assert_eq!(place.run(&["audit", "verify", "e.ndjson", "--key", "short"]).code, 2);
+}
+
+#[test]
+fn the_store_verifies_and_an_entry_changed_in_it_is_named() {
+    let place = eventful();
+    let said = place.run(&["audit", "verify"]);
+    assert!(said.code == 0 && said.out.contains("verified"), "{said:?}");
+    let file = place.path().join("audit.db");
+    let bytes = std::fs::read(&file).unwrap();
+    let (old, new) = (b"\"change\":\"disabled\"".as_slice(), b"\"change\":\"disabler\"".as_slice());
+    let at = bytes.windows(old.len()).position(|window| window == old).expect("the event is in the file");
+    let mut changed = bytes;
+    changed[at..at + new.len()].copy_from_slice(new);
+    std::fs::write(&file, changed).unwrap();
+    let said = place.run(&["audit", "verify"]);
+    assert!(said.code == 1 && said.err.contains("entry 1 was changed"), "{said:?}");
+}
+
+#[test]
+fn tail_prints_what_is_recorded_while_it_runs() {
+    let place = eventful();
+    let mut command = binary();
+    command.current_dir(place.path());
+    command.args(["audit", "tail", "--kind", "client.changed", "--lines", "1", "--output", "json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&printed.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["data"]["change"], "deleted", "the last one before");
+    place.json(&["client", "create", "--id", "second"]);
+    place.json(&["client", "disable", "second"]);
+    assert_eq!(next()["data"]["change"], "created");
+    assert_eq!(next()["data"]["change"], "disabled");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

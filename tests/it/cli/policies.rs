@@ -1,0 +1,44 @@
+//! `stockade policy test` and `explain`.
+
+use super::Place;
+
+#[test]
+fn the_starters_tests_pass_and_a_changed_policy_fails_them() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path().join("policies/tests")).unwrap();
+    std::fs::write(
+        place.path().join("policies/tests/mine.test.yaml"),
+        "cases:\n  - name: the operator lists clients\n    principal: 'Operator::\"local\"'\n    action: client:list\n    \
+         resource: 'ClientRegistry::\"main\"'\n    expect: allow\n",
+    )
+    .unwrap();
+    let said = place.run(&["policy", "test", "policies"]);
+    assert!(said.code == 0 && said.out.contains("0 failed"), "{said:?}");
+    let guard = "@id(\"guard.all\")\nforbid (principal, action, resource);\n";
+    std::fs::write(place.path().join("policies/guard/all.cedar"), guard).unwrap();
+    let said = place.run(&["policy", "test", "policies"]);
+    assert!(
+        said.code == 1 && said.out.contains("FAILED") && said.out.contains("the operator lists clients"),
+        "{said:?}"
+    );
+    assert_eq!(place.run(&["policy", "test", "nowhere"]).code, 2);
+}
+
+#[test]
+fn explain_names_what_decided_and_what_is_missing() {
+    let place = Place::new();
+    let ask = |more: &[&str]| {
+        let question = ["policy", "explain", "--principal", "Client::\"app\"", "--action", "notes:write"];
+        place.run(&[&question[..], &["--resource", "Route::\"POST /demo/notes\""], more].concat())
+    };
+    let said = ask(&["--scope", "notes:read"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.out.contains("denied") && said.out.contains("demo.notes.write"), "{said:?}");
+    let said = ask(&["--scope", "notes:write"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("allowed") && said.out.contains("demo.notes.write"), "{said:?}");
+    let said = ask(&["--context", "not json"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    let said = place.run(&["policy", "explain", "--principal", "app", "--action", "a", "--resource", "b"]);
+    assert_eq!(said.code, 2, "{said:?}");
+}
