@@ -170,10 +170,10 @@ fn internal() -> Problem {
 
 impl Parts {
     fn finish(&self, response: &mut Response, info: &RequestInfo, method: &Method, route: Option<&MatchedPath>) {
-        let status = response.status();
-        if status.is_client_error() || status.is_server_error() {
+        if response.status().is_client_error() || response.status().is_server_error() {
             shape(response, &info.request_id);
         }
+        let status = response.status();
         let headers = response.headers_mut();
         for (name, value) in &DEFAULTS {
             if !headers.contains_key(name) {
@@ -232,6 +232,7 @@ fn shape(response: &mut Response, request_id: &str) {
         },
         None => return,
     };
+    *response.status_mut() = problem.kind().status();
     *response.body_mut() = Body::from(problem.body(Some(request_id)));
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.headers_mut().insert(header::CONTENT_TYPE, super::problem::CONTENT_TYPE);

@@ -1,3 +1,4 @@
 //! Tests of `http`.
 
+mod edge;
 mod serve;
