@@ -28,6 +28,8 @@ pub struct Route {
     pub action: Arc<str>,
     /// `Route::"METHOD template"`, in its API.
     pub resource: Resource,
+    /// The resource's name in events.
+    pub name: Arc<str>,
     /// The class that rate tiers are chosen for.
     pub class: Arc<str>,
     /// The API it belongs to: `Api::"…"`.
@@ -127,8 +129,10 @@ impl RouteMap {
         if !self.audiences.contains_key(&row.api) {
             return Err(format!("{named}: api `{}` is not declared; add an `[[api]]` with its audience", row.api));
         }
+        let resource = Resource::route(&row.method, &row.path, &row.api, class);
         let route = Arc::new(Route {
-            resource: Resource::route(&row.method, &row.path, &row.api, class),
+            name: resource.name().into(),
+            resource,
             class: class.into(),
             action: row.action.as_str().into(),
             api: row.api.as_str().into(),

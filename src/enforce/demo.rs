@@ -1,0 +1,91 @@
+//! The demo API of `dev`: notes in memory, guarded by the same tower layer that users embed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use http::StatusCode;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::fence::Fence;
+use super::pipeline::Admitted;
+use crate::base::{Clock, Rng, Timestamp, id};
+use crate::http::{Kind, Problem, body};
+
+/// Notes kept; older ones make room.
+const MOST_NOTES: usize = 1000;
+/// Longest text of a note in characters.
+const LONGEST_NOTE: usize = 1000;
+/// Notes in one answer.
+const PAGE: usize = 50;
+
+#[derive(Clone, Debug, Serialize)]
+struct Note {
+    id: String,
+    text: String,
+    author: Arc<str>,
+    created_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewNote {
+    text: String,
+}
+
+#[derive(Debug)]
+struct Notes {
+    notes: Mutex<VecDeque<Note>>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+/// `/demo/notes`: GET lists the newest notes, POST `{"text": …}` adds one.
+pub fn router(fence: &Fence) -> Router {
+    let pipeline = &fence.pipeline;
+    let notes = Notes {
+        notes: Mutex::new(VecDeque::new()),
+        clock: Arc::clone(&pipeline.clock),
+        rng: Arc::clone(&pipeline.rng),
+    };
+    Router::new().route("/demo/notes", get(list).post(add)).route_layer(fence.layer()).with_state(Arc::new(notes))
+}
+
+async fn list(State(notes): State<Arc<Notes>>) -> Response {
+    let newest: Vec<Note> = notes.notes.lock().iter().rev().take(PAGE).cloned().collect();
+    Json(json!({ "items": newest, "next_cursor": null })).into_response()
+}
+
+async fn add(
+    State(notes): State<Arc<Notes>>,
+    Extension(caller): Extension<Admitted>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let NewNote { text } = body::json(&parts.headers, body, 16 * 1024).await?;
+    if text.trim().is_empty() || text.chars().count() > LONGEST_NOTE {
+        let detail = format!("`text` must have 1 to {LONGEST_NOTE} characters that are not all blank");
+        return Err(Problem::new(Kind::InvalidBody).detail(detail));
+    }
+    let now = notes.clock.now();
+    let note = Note {
+        id: id::new("note", now, &*notes.rng),
+        text,
+        author: Arc::clone(&caller.principal.reference().id),
+        created_at: now,
+    };
+    let answer = Json(&note).into_response();
+    let mut kept = notes.notes.lock();
+    if kept.len() >= MOST_NOTES {
+        kept.pop_front();
+    }
+    kept.push_back(note);
+    drop(kept);
+    Ok((StatusCode::CREATED, answer).into_response())
+}

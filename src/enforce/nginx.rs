@@ -1,0 +1,112 @@
+//! `/enforce/nginx`: the answer that nginx's `auth_request` asks for before it forwards a request.
+//!
+//! It reads `X-Original-Method` and `X-Original-URI` and nothing else about the request but its bearer token, takes nothing
+//! from the query string, and answers only peers in `trusted_proxies`. nginx turns every status but 2xx, 401 and 403 into
+//! 500, so those are the only ones: what else would be said stands in `X-Stockade-Status`, with `Retry-After` for a limit
+//! (`examples/nginx.conf` makes it 429 again). Every identity header is always there, empty when nothing is known, so that
+//! one that the caller forged is overwritten.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+
+use super::fence::Fence;
+use super::pipeline::Ask;
+use crate::http::Info;
+use crate::telemetry::labels::Point;
+
+const METHOD: HeaderName = HeaderName::from_static("x-original-method");
+const URI: HeaderName = HeaderName::from_static("x-original-uri");
+const STATUS: HeaderName = HeaderName::from_static("x-stockade-status");
+const SUBJECT: HeaderName = HeaderName::from_static("x-stockade-subject");
+const CLIENT: HeaderName = HeaderName::from_static("x-stockade-client");
+const SCOPES: HeaderName = HeaderName::from_static("x-stockade-scopes");
+const DECISION: HeaderName = HeaderName::from_static("x-stockade-decision-id");
+
+/// The route, for a fence whose trusted proxies are those that may ask.
+pub fn router(fence: Fence) -> Router {
+    Router::new().route("/enforce/nginx", get(answer)).with_state(Arc::new(fence))
+}
+
+async fn answer(State(fence): State<Arc<Fence>>, info: Info, request: Request) -> Response {
+    if !info.peer.is_some_and(|peer| fence.trusted.contains(peer)) {
+        return refusal(StatusCode::FORBIDDEN, StatusCode::FORBIDDEN);
+    }
+    let headers = request.headers();
+    let (Some(method), Some(uri)) = (only(headers, &METHOD), only(headers, &URI)) else {
+        return refusal(StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST);
+    };
+    // nginx sends what the caller sent: a path and perhaps a query. Anything else is not for us to interpret.
+    let Some(uri) = uri.starts_with('/').then(|| uri.parse::<Uri>().ok()).flatten() else {
+        return refusal(StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST);
+    };
+    let ask = Ask { point: Point::Nginx, method, uri: &uri, headers, info: &info };
+    match fence.pipeline.admit(&ask).await {
+        Ok(admitted) => {
+            let token = &admitted.token;
+            let mut response = StatusCode::OK.into_response();
+            let known = [
+                (STATUS, "200"),
+                (SUBJECT, token.sub.as_str()),
+                (CLIENT, token.client_id.as_str()),
+                (SCOPES, token.scope.as_str()),
+                (DECISION, &*admitted.event_id),
+            ];
+            for (name, value) in known {
+                // A name that no header can carry must not become nobody's.
+                let Ok(value) = HeaderValue::from_str(value) else {
+                    return refusal(StatusCode::FORBIDDEN, StatusCode::FORBIDDEN);
+                };
+                response.headers_mut().insert(name, value);
+            }
+            admitted.spent.apply(response.headers_mut());
+            response
+        }
+        Err(refused) => {
+            let meant = refused.status();
+            let problem = refused.problem().response(Some(&info.request_id));
+            let challenge = problem.headers().get(header::WWW_AUTHENTICATE).cloned();
+            // A request with two tokens is as good as one without: 401 lets the challenge through.
+            let said = match (meant, &challenge) {
+                (StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST, Some(_)) => StatusCode::UNAUTHORIZED,
+                _ => StatusCode::FORBIDDEN,
+            };
+            let mut response = refusal(said, meant);
+            let headers = response.headers_mut();
+            if let Some(challenge) = challenge {
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            if let Some(secs) = refused.retry_after_secs() {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+            }
+            if let Ok(id) = HeaderValue::from_str(&refused.event_id) {
+                headers.insert(DECISION, id);
+            }
+            response
+        }
+    }
+}
+
+/// The header's value when it is there once and is text.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok().filter(|value| !value.is_empty()),
+        _ => None,
+    }
+}
+
+/// `said` for nginx, `meant` for the snippet behind it; no identity.
+fn refusal(said: StatusCode, meant: StatusCode) -> Response {
+    let mut response = said.into_response();
+    let headers = response.headers_mut();
+    for name in [SUBJECT, CLIENT, SCOPES, DECISION] {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    headers.insert(STATUS, HeaderValue::from(meant.as_u16()));
+    response
+}

@@ -1,0 +1,266 @@
+//! What every enforcement point does with a request, in this order: the address's bucket, the path, the token, the route,
+//! whom the token is for, the decision, the tier's bucket, the event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Uri};
+
+use super::path;
+use super::recorder::Recorder;
+use super::refused::{Refused, Why};
+use super::tokens::Tokens;
+use crate::base::{Clock, Rng};
+use crate::crypto::verify::TokenError;
+use crate::http::bearer::{self, Refusal};
+use crate::http::{Coarse, RequestInfo};
+use crate::limits::{Buckets, Claim, Limit, Verdict, fields};
+use crate::model::{AccessToken, Decision, DenyReason, Event, Outcome, event};
+use crate::policy::{Engine, Facts, Principal, Question, RouteMatch, Snapshot, Tier};
+use crate::telemetry::Metrics;
+use crate::telemetry::labels::{Bucket, Limited, Point, Verification};
+
+/// What the pipeline is made of.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) issuer: Arc<str>,
+    /// The `aud` that tokens must have; `None`: what `routes.toml` says of the route's API.
+    pub(crate) audience: Option<Arc<str>>,
+    pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) buckets: Arc<Buckets>,
+    pub(crate) coarse: Coarse,
+    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+}
+
+/// One request, as its enforcement point saw it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) point: Point,
+    pub(crate) method: &'a str,
+    /// Path and query as they were sent.
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) info: &'a RequestInfo,
+}
+
+/// A request that may proceed. The tower layer puts it into the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// What the token says.
+    pub token: Arc<AccessToken>,
+    /// Who that is to Cedar.
+    pub principal: Principal,
+    /// The route that the request took.
+    pub route: RouteMatch,
+    /// Why it may proceed.
+    pub decision: Decision,
+    /// Id of the event that records it.
+    pub event_id: Arc<str>,
+    pub(crate) spent: Spent,
+}
+
+/// What was taken from a tier's bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Spent {
+    pub(crate) tier: Arc<Tier>,
+    pub(crate) limit: Limit,
+    pub(crate) verdict: Verdict,
+}
+
+impl Spent {
+    /// Sets `RateLimit`, `RateLimit-Policy` and, of a refusal, `Retry-After`. A dry run is nobody's business.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+        let name = (!self.tier.dry_run).then_some((&*self.tier.name, self.limit));
+        fields::apply(headers, &[name], &self.verdict);
+    }
+}
+
+/// A token that was verified, and whom it speaks for.
+#[derive(Clone)]
+struct Known {
+    token: Arc<AccessToken>,
+    principal: Principal,
+}
+
+impl Pipeline {
+    /// Lets the request pass or says why not. Either way it has been counted and recorded when this returns.
+    pub(crate) async fn admit(&self, ask: &Ask<'_>) -> Result<Admitted, Refused> {
+        if let Err(verdict) = self.coarse.check(ask.info) {
+            return Err(self.stranger(ask, event::kind::RATE_LIMITED, "rate_limited", Why::Address(verdict)));
+        }
+        if !path::is_normal(ask.uri.path()) {
+            return Err(self.stranger(ask, event::kind::UNAUTHENTICATED, "path_not_normal", Why::Path));
+        }
+        let text = bearer::token(ask.headers, ask.uri).map_err(|refusal| self.no_token(ask, refusal))?;
+        let token = match self.tokens.verify(text, self.clock.now()).await {
+            Ok(token) => token,
+            Err(error) => {
+                self.metrics.token_verifications.add(verification(error));
+                return Err(match error {
+                    TokenError::Unavailable => {
+                        self.stranger(ask, event::kind::UNAUTHENTICATED, error.as_str(), Why::Unavailable)
+                    }
+                    _ => self.no_token(ask, Refusal::Token),
+                });
+            }
+        };
+        let known = Known { principal: self.tokens.principal(&token), token };
+        let Some(snapshot) = self.engine.snapshot() else {
+            let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
+            return Err(self.denied(ask, &known, None, &decision));
+        };
+        let Some(route) = snapshot.route(ask.method, ask.uri.path()) else {
+            let decision = Decision::deny(DenyReason::NoRoute, Arc::clone(snapshot.digest()));
+            return Err(self.denied(ask, &known, None, &decision));
+        };
+        if !self.is_for_us(&snapshot, &route, &known.token) {
+            self.metrics.token_verifications.add(Verification::Invalid);
+            return Err(self.no_token(ask, Refusal::Token));
+        }
+        self.metrics.token_verifications.add(Verification::Valid);
+        self.decide(ask, &snapshot, known, route)
+    }
+
+    /// Decision, tier, event. One snapshot answers all of it.
+    fn decide(&self, ask: &Ask<'_>, snapshot: &Snapshot, known: Known, route: RouteMatch) -> Result<Admitted, Refused> {
+        let began = self.clock.monotonic_ns();
+        let facts = Facts::at(self.clock.now()).scopes(&known.token.scope).address(ask.info.address);
+        let decision = snapshot.decide(&Question {
+            principal: &known.principal,
+            action: &route.route.action,
+            resource: &route.route.resource,
+            facts: &facts,
+        });
+        let tier = match decision.denied {
+            None => snapshot.tier(&known.principal, &route.route.class, &facts).map(Some),
+            Some(_) => Ok(None),
+        };
+        self.metrics.decision_seconds.record_ns(ask.point, self.clock.monotonic_ns().saturating_sub(began));
+        let tier = match tier {
+            Ok(Some(tier)) => tier,
+            Ok(None) => return Err(self.denied(ask, &known, Some(&route), &decision)),
+            Err(no_tier) => return Err(self.denied(ask, &known, Some(&route), &no_tier)),
+        };
+        let Some(spent) = self.spend(&known, &route, tier) else {
+            let no_tier = Decision { denied: Some(DenyReason::NoTier), ..decision };
+            return Err(self.denied(ask, &known, Some(&route), &no_tier));
+        };
+        self.metrics.decisions.add((ask.point, None));
+        let allowed = spent.verdict.is_allowed();
+        let (kind, outcome) = match allowed {
+            true => (event::kind::DECISION, Outcome::Allowed),
+            false => (event::kind::RATE_LIMITED, Outcome::Denied),
+        };
+        let event = self.event(ask, &known, Some(&route), kind, outcome).decided(&decision);
+        let mut event = event.with("tier", &*spent.tier.name);
+        let event_id: Arc<str> = event.id.as_str().into();
+        if allowed {
+            self.recorder.record(event);
+            return Ok(Admitted { token: known.token, principal: known.principal, route, decision, event_id, spent });
+        }
+        event.reason = Some(Arc::from("rate_limited"));
+        self.recorder.fold(event);
+        Err(Refused { why: Why::Tier(spent), event_id })
+    }
+
+    /// Takes one unit from the caller's bucket of this class. `None` when the tier is no limit that a bucket can count.
+    fn spend(&self, known: &Known, route: &RouteMatch, tier: Arc<Tier>) -> Option<Spent> {
+        let burst = u32::try_from(tier.burst).ok()?;
+        let requests = u32::try_from(tier.requests).ok()?;
+        let limit = Limit::new(requests, Duration::from_nanos(tier.period_ns), burst).ok()?;
+        let keys = self.buckets.keys();
+        let key = match known.token.is_client() {
+            true => keys.client(&route.route.class, &known.token.client_id),
+            false => keys.user(&route.route.class, &known.token.sub),
+        };
+        let claim = Claim::new(key, limit).dry_run(tier.dry_run);
+        let verdict = self.buckets.check(&[claim], self.clock.monotonic_ns());
+        let result = match (verdict.is_allowed(), verdict.would_violate_any()) {
+            (true, false) => Limited::Allowed,
+            (true, true) => Limited::WouldRefuse,
+            (false, _) => Limited::Refused,
+        };
+        self.metrics.limit_checks.add((Bucket::Tier, result));
+        if verdict.tightest.is_some_and(|standing| standing.overflow) {
+            self.metrics.limit_overflows.add(());
+        }
+        Some(Spent { tier, limit, verdict })
+    }
+
+    fn is_for_us(&self, snapshot: &Snapshot, route: &RouteMatch, token: &AccessToken) -> bool {
+        let has = |wanted: &str| token.aud.iter().any(|aud| aud == wanted);
+        match &self.audience {
+            Some(audience) => has(audience),
+            None => snapshot.audience(&route.route.api, &self.issuer).is_some_and(|audience| has(&audience)),
+        }
+    }
+
+    /// Refuses somebody who is not known: folded, because anyone can cause it.
+    fn stranger(&self, ask: &Ask<'_>, kind: &'static str, reason: &str, why: Why) -> Refused {
+        let mut event = ask.info.event(kind, Outcome::Denied, &*self.clock, &*self.rng);
+        event.reason = Some(Arc::from(reason));
+        let event_id = event.id.as_str().into();
+        self.recorder.fold(event);
+        Refused { why, event_id }
+    }
+
+    fn no_token(&self, ask: &Ask<'_>, refusal: Refusal) -> Refused {
+        let reason = refusal.code().unwrap_or("no_token");
+        self.stranger(ask, event::kind::UNAUTHENTICATED, reason, Why::Bearer(refusal))
+    }
+
+    /// Refuses a known caller: recorded one by one.
+    fn denied(&self, ask: &Ask<'_>, known: &Known, route: Option<&RouteMatch>, decision: &Decision) -> Refused {
+        self.metrics.decisions.add((ask.point, decision.denied));
+        let event = self.event(ask, known, route, event::kind::DECISION, Outcome::Denied).decided(decision);
+        let event_id = event.id.as_str().into();
+        self.recorder.record(event);
+        let reason = decision.denied.unwrap_or(DenyReason::NoPermit);
+        let scope = route.and_then(|route| route.route.scope.as_ref());
+        let lacks = scope.filter(|wanted| !known.token.scopes().any(|scope| *scope == ***wanted));
+        let why = match lacks {
+            Some(scope) if reason == DenyReason::NoPermit => Why::Bearer(Refusal::Scope(scope.to_string())),
+            _ => Why::Policy(reason),
+        };
+        Refused { why, event_id }
+    }
+
+    fn event(
+        &self,
+        ask: &Ask<'_>,
+        known: &Known,
+        route: Option<&RouteMatch>,
+        kind: &'static str,
+        outcome: Outcome,
+    ) -> Event {
+        let mut event = ask.info.event(kind, outcome, &*self.clock, &*self.rng);
+        event.principal = Some(known.principal.reference().clone());
+        if let Some(route) = route {
+            event.action = Some(Arc::clone(&route.route.action));
+            event.resource = Some(Arc::clone(&route.route.name));
+        }
+        event.with("jti", known.token.jti.as_str())
+    }
+}
+
+const fn verification(error: TokenError) -> Verification {
+    match error {
+        TokenError::Expired => Verification::Expired,
+        TokenError::Revoked => Verification::Revoked,
+        TokenError::Unavailable => Verification::Unavailable,
+        TokenError::Malformed
+        | TokenError::WrongType
+        | TokenError::Critical
+        | TokenError::UnknownKey
+        | TokenError::WrongAlgorithm
+        | TokenError::BadSignature
+        | TokenError::BadClaims
+        | TokenError::WrongIssuer
+        | TokenError::NotYetValid
+        | TokenError::Unknown => Verification::Invalid,
+    }
+}
