@@ -181,6 +181,8 @@ impl Store {
             // The URL may hold a password: an unreadable one is not repeated.
             let options =
                 PgConnectOptions::from_str(url).map_err(|_| StoreError::Url("postgres://[redacted]".to_owned()))?;
+            // A process that is paused in a transaction must not hold its locks over everyone else.
+            let options = options.options([("idle_in_transaction_session_timeout", "3s"), ("lock_timeout", "10s")]);
             let pool = PoolOptions::new()
                 .max_connections(10)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
