@@ -105,17 +105,24 @@ pub async fn sign_now(store: &Store, origin: &str, key: &LogKey, now: Timestamp)
     let state = store::log::state(&mut tx).await?;
     let frontier = frontier(&state)?;
     let note = Checkpoint::of(origin, &frontier).sign(key);
-    store::log::insert_checkpoint(&mut tx, state.size, &note, now).await?;
+    let size = i64::try_from(frontier.size()).unwrap_or(i64::MAX);
+    store::log::insert_checkpoint(&mut tx, size, &note, now).await?;
     tx.commit().await?;
-    tracing::info!(target: "stockade::checkpoint", size = state.size, root = STANDARD.encode(frontier.root()), "signed the head of the audit log");
+    tracing::info!(target: "stockade::checkpoint", size, root = STANDARD.encode(frontier.root()), "signed the head of the audit log");
     Ok(note)
 }
 
-/// The frontier of a stored state.
+/// The frontier of a stored state: the written-down part and the leaves since.
 pub(crate) fn frontier(state: &store::log::State) -> Result<Frontier, StoreError> {
-    u64::try_from(state.size).ok().and_then(|size| Frontier::from_bytes(size, &state.frontier)).ok_or_else(|| {
-        StoreError::Corrupt { table: "log_state", problem: "the frontier does not fit the size".to_owned() }
-    })
+    let corrupt = |table, problem: &str| StoreError::Corrupt { table, problem: problem.to_owned() };
+    let mut frontier = u64::try_from(state.size)
+        .ok()
+        .and_then(|size| Frontier::from_bytes(size, &state.frontier))
+        .ok_or_else(|| corrupt("log_state", "the frontier does not fit the size"))?;
+    for leaf in &state.tail {
+        frontier.push(leaf.as_slice().try_into().map_err(|_| corrupt("events", "a leaf is not 32 bytes"))?);
+    }
+    Ok(frontier)
 }
 
 #[cfg(test)]

@@ -31,9 +31,39 @@ pub struct Sequencer {
 
 #[derive(Debug)]
 struct Held {
-    state: State,
+    fence: i64,
+    /// How many leaves the state row has written down.
+    written: i64,
+    /// How far the intake has been moved (SQLite).
+    intake_moved: i64,
     frontier: Frontier,
 }
+
+impl Held {
+    fn new(state: &State) -> Result<Self, StoreError> {
+        let frontier = frontier(state)?;
+        Ok(Self { fence: state.fence, written: state.size, intake_moved: state.intake_moved, frontier })
+    }
+
+    /// The number of the next entry.
+    fn next_seq(&self) -> i64 {
+        i64::try_from(self.frontier.size()).unwrap_or(i64::MAX)
+    }
+
+    /// What to write down.
+    fn state(&self) -> State {
+        State {
+            size: self.next_seq(),
+            frontier: self.frontier.to_bytes(),
+            tail: Vec::new(),
+            fence: self.fence,
+            intake_moved: self.intake_moved,
+        }
+    }
+}
+
+/// How many leaves may be appended before the state is written down: what a start reads again, at most.
+const UNWRITTEN: i64 = 2000;
 
 impl Sequencer {
     /// Holds nothing yet. `holder` is unique to this process.
@@ -59,18 +89,19 @@ impl Sequencer {
             None => self.held = None,
             Some(fence) => {
                 self.renewed_ns = now_ns;
-                if self.held.as_ref().is_none_or(|held| held.state.fence != fence) {
+                if self.held.as_ref().is_none_or(|held| held.fence != fence) {
                     let mut tx = self.store.begin_log().await?;
-                    let mut state = log::raise_fence(&mut tx, fence).await?;
-                    state.fence = fence;
+                    let state = log::raise_fence(&mut tx, fence).await?;
                     tx.commit().await?;
-                    let frontier = frontier(&state)?;
-                    self.held = Some(Held { state, frontier });
-                    tracing::info!(
-                        fence,
-                        size = frontier_size(self.held.as_ref()),
-                        "this process appends to the audit log"
-                    );
+                    let held = Held::new(&state)?;
+                    if !self.store.is_shared() {
+                        // What a crash left in the intake after it was numbered.
+                        let mut tx = self.store.begin().await?;
+                        events::moved(&mut tx, held.intake_moved).await?;
+                        tx.commit().await?;
+                    }
+                    tracing::info!(fence, size = held.frontier.size(), "this process appends to the audit log");
+                    self.held = Some(held);
                 }
             }
         }
@@ -83,9 +114,15 @@ impl Sequencer {
     /// [`StoreError::Fenced`] when the lease is not held or was lost; nothing is appended then.
     pub async fn append(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let held = self.held.as_mut().ok_or(StoreError::Fenced)?;
+        let (entries, mut next) = advance(held, rows.iter(), None);
+        if rows.len() <= log::AT_ONCE && next.next_seq() - held.written <= UNWRITTEN {
+            let result = log::append_at_once(&self.store, held.fence, &entries).await;
+            self.held = result.is_ok().then_some(next);
+            return result;
+        }
         let mut tx = self.store.begin_log().await?;
-        let (entries, next) = advance(held, rows.iter(), None);
-        let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
+        let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
+        next.written = next.next_seq();
         finish(&mut self.held, tx, result, next).await
     }
 
@@ -96,10 +133,14 @@ impl Sequencer {
     pub async fn move_intake(&mut self) -> Result<usize, StoreError> {
         let held = self.held.as_mut().ok_or(StoreError::Fenced)?;
         if self.store.is_shared() {
+            // Mostly nothing waits, and a look costs no write.
+            if events::waiting_after(&mut self.store.read().await?, -1, 1).await?.is_empty() {
+                return Ok(0);
+            }
             let mut tx = self.store.begin().await?;
             // The state row is locked before the intake is read: two movers never meet.
-            let state = log::raise_fence(&mut tx, held.state.fence).await?;
-            if state.size != held.state.size {
+            let state = log::raise_fence(&mut tx, held.fence).await?;
+            if state.size != held.written {
                 self.held = None;
                 return Err(StoreError::Fenced);
             }
@@ -108,21 +149,23 @@ impl Sequencer {
             if moved == 0 {
                 return Ok(0);
             }
-            let (entries, next) = advance(held, waiting.iter().map(|w| &w.row), None);
-            let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
+            let (entries, mut next) = advance(held, waiting.iter().map(|w| &w.row), None);
+            let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
+            next.written = next.next_seq();
             finish(&mut self.held, tx, result, next).await?;
             return Ok(moved);
         }
         // SQLite: two files. The log remembers how far it has read, so a crash between the two commits repeats nothing.
         let waiting = {
             let mut reader = self.store.read().await?;
-            events::waiting_after(&mut reader, held.state.intake_moved, BATCH).await?
+            events::waiting_after(&mut reader, held.intake_moved, BATCH).await?
         };
         let Some(last) = waiting.last().map(|w| w.id) else { return Ok(0) };
         let moved = waiting.len();
         let mut tx = self.store.begin_log().await?;
-        let (entries, next) = advance(held, waiting.iter().map(|w| &w.row), Some(last));
-        let result = log::append(&mut tx, held.state.size, &entries, &next.state).await;
+        let (entries, mut next) = advance(held, waiting.iter().map(|w| &w.row), Some(last));
+        let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
+        next.written = next.next_seq();
         finish(&mut self.held, tx, result, next).await?;
         let mut tx = self.store.begin().await?;
         events::moved(&mut tx, last).await?;
@@ -133,7 +176,7 @@ impl Sequencer {
     /// Gives the lease back.
     pub async fn release(&mut self) {
         if let Some(held) = self.held.take()
-            && let Err(error) = leases::release(&self.store, LEASE, &self.holder, held.state.fence).await
+            && let Err(error) = leases::release(&self.store, LEASE, &self.holder, held.fence).await
         {
             tracing::warn!(%error, "the sequencer's lease was not given back; it expires by itself");
         }
@@ -145,14 +188,10 @@ impl Sequencer {
     }
 }
 
-fn frontier_size(held: Option<&Held>) -> u64 {
-    held.map_or(0, |held| held.frontier.size())
-}
-
 /// Numbers the rows and grows the tree: the entries, and what is held once they are committed.
 fn advance<'a>(held: &Held, rows: impl Iterator<Item = &'a Row>, intake_moved: Option<i64>) -> (Vec<Entry<'a>>, Held) {
     let mut frontier = held.frontier.clone();
-    let entries: Vec<_> = (held.state.size..)
+    let entries: Vec<_> = (held.next_seq()..)
         .zip(rows)
         .map(|(seq, row)| {
             // A present half always has a commitment.
@@ -165,13 +204,8 @@ fn advance<'a>(held: &Held, rows: impl Iterator<Item = &'a Row>, intake_moved: O
             Entry { seq, leaf, row }
         })
         .collect();
-    let state = State {
-        size: i64::try_from(frontier.size()).unwrap_or(i64::MAX),
-        frontier: frontier.to_bytes(),
-        fence: held.state.fence,
-        intake_moved: intake_moved.unwrap_or(held.state.intake_moved),
-    };
-    (entries, Held { state, frontier })
+    let intake_moved = intake_moved.unwrap_or(held.intake_moved);
+    (entries, Held { fence: held.fence, written: held.written, intake_moved, frontier })
 }
 
 /// Commits and takes the new state over; any failure forgets the hold, so that the next round reads the truth anew.

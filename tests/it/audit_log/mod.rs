@@ -69,7 +69,7 @@ fn event(n: usize) -> Event {
 async fn until_size(store: &Store, size: i64) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
-        let now = log::state(&mut store.read_log().await.expect("read")).await.expect("state").size;
+        let now = log::last_seq(&mut store.read_log().await.expect("read")).await.expect("the last") + 1;
         if now >= size {
             return;
         }
@@ -107,6 +107,26 @@ async fn what_is_recorded_is_in_the_log_and_the_log_verifies() {
             offline.head,
             report.head.map(|head| stockade::audit_log::checkpoint::Checkpoint { size: 301, ..head })
         );
+    }
+}
+
+/// Small appends leave the state row behind, large ones write it down: whoever comes next goes on from the truth.
+#[tokio::test]
+async fn a_restart_goes_on_after_small_and_large_appends_alike() {
+    for test in stores().await {
+        let mut size = 0;
+        for batch in [1, 250, 3, 2500, 7] {
+            let running = Running::start(&test.store, 4096);
+            for n in 0..batch {
+                running.log.queue(event(n));
+            }
+            running.log.flush().await.expect("flushed");
+            running.log.record(event(0)).await.expect("recorded");
+            size += u64::try_from(batch).expect("small") + 1;
+            running.stop().await;
+            let report = verify::store(&test.store, &key().public()).await.expect("verifies");
+            assert_eq!((report.entries, report.waiting), (size, 0), "{} after {batch}", test.name);
+        }
     }
 }
 
