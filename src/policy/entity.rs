@@ -22,23 +22,30 @@ pub(crate) struct Node {
     pub(crate) entity: Option<Entity>,
     /// Whether it will be asked about again, so that remembering pays.
     pub(crate) lasting: bool,
+    /// The snapshot that made it, checked it against its schema and gave it every ancestor; 0: none did.
+    pub(crate) made_by: u64,
     pub(crate) reference: PrincipalRef,
 }
 
 impl Node {
     fn new(uid: EntityUid, entity: Option<Entity>, lasting: bool) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        let serial = next_serial();
         let type_name = uid.type_name().to_string();
         let kind = type_name.strip_prefix("Stockade::").unwrap_or(&type_name);
         let reference = PrincipalRef::new(kind, uid.id().unescaped());
-        Self { serial, uid, entity, lasting, reference }
+        Self { serial, uid, entity, lasting, made_by: 0, reference }
     }
 
-    /// A row of the static entities.
-    pub(crate) fn row(entity: &Entity) -> Arc<Self> {
-        Arc::new(Self::new(entity.uid(), Some(entity.clone()), true))
+    /// What a snapshot made.
+    pub(crate) fn made_by(snapshot: u64, entity: Entity, lasting: bool) -> Arc<Self> {
+        Arc::new(Self { made_by: snapshot, ..Self::new(entity.uid(), Some(entity), lasting) })
     }
+}
+
+/// A number that nothing else in this process has.
+pub(crate) fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Who asks. Cheap to clone; build it once per client, user or request and keep it.
@@ -131,6 +138,11 @@ impl Principal {
     pub fn reference(&self) -> &PrincipalRef {
         &self.0.reference
     }
+
+    /// Whether anybody knows it.
+    pub fn is_known(&self) -> bool {
+        self.0.entity.is_some()
+    }
 }
 
 impl Resource {
@@ -204,6 +216,16 @@ impl Resource {
     /// Any entity at all, for one request.
     pub(crate) fn of(uid: EntityUid, entity: Option<Entity>, lasting: bool) -> Self {
         Self(Arc::new(Node::new(uid, entity, lasting)))
+    }
+
+    /// Its type and id.
+    pub fn reference(&self) -> &PrincipalRef {
+        &self.0.reference
+    }
+
+    /// Whether anybody knows it.
+    pub fn is_known(&self) -> bool {
+        self.0.entity.is_some()
     }
 
     /// The name in events and answers: `Type::"id"`.

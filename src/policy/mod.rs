@@ -38,7 +38,7 @@ pub use facts::Facts;
 pub use index::Index;
 pub use issuance::Issuance;
 pub use load::check;
-pub use named::WireContext;
+pub use named::{Prepared, WireContext};
 pub use problem::{Files, Problem, Severity};
 pub use routes::{Route, RouteMatch};
 pub use snapshot::Snapshot;

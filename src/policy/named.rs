@@ -6,7 +6,7 @@ use cedar_policy::{Context, Entity, EntityId, EntityUid};
 use serde_json::{Map, Value, json};
 
 use super::decide::Given;
-use super::entity::{self, Principal, Resource};
+use super::entity::{self, Node, Principal, Resource};
 use super::facts::Facts;
 use super::shape::declared;
 use super::snapshot::Snapshot;
@@ -22,6 +22,10 @@ pub struct WireContext<'a> {
     facts: &'a Facts<'a>,
     sent: Option<&'a Map<String, Value>>,
 }
+
+/// A context made ready: [`Snapshot::prepare`].
+#[derive(Clone, Debug)]
+pub struct Prepared<'a>(Result<Given<'a>, DenyReason>);
 
 impl<'a> WireContext<'a> {
     /// `sent` is laid over the facts, as far as the action's context declares it; the time, the risk and the error
@@ -50,7 +54,7 @@ impl Snapshot {
             Found::Row => {
                 Ok(self.rows.get(&uid).map_or_else(|| Principal::of(uid, None, false), |node| Principal(node.clone())))
             }
-            Found::Built(entity) => Ok(Principal::of(uid, Some(entity), false)),
+            Found::Built(entity) => Ok(Principal(Node::made_by(self.serial, entity, false))),
         }
     }
 
@@ -71,7 +75,7 @@ impl Snapshot {
             Found::Row => {
                 Ok(self.rows.get(&uid).map_or_else(|| Resource::of(uid, None, false), |node| Resource(node.clone())))
             }
-            Found::Built(entity) => Ok(Resource::of(uid, Some(entity), false)),
+            Found::Built(entity) => Ok(Resource(Node::made_by(self.serial, entity, false))),
         }
     }
 
@@ -84,9 +88,38 @@ impl Snapshot {
         resource: &Resource,
         context: &WireContext<'_>,
     ) -> Decision {
-        match self.wire_context(action, action_properties, context) {
-            Ok(given) => self.decide_given(principal, action, resource, given),
-            Err(reason) => Decision::deny(reason, self.digest().clone()),
+        let prepared = self.prepare(action, action_properties, context);
+        self.decide_prepared(principal, action, resource, &prepared)
+    }
+
+    /// A context made ready for any number of decisions about `action` under this snapshot.
+    pub fn prepare<'a>(
+        &self,
+        action: &str,
+        action_properties: Option<&Map<String, Value>>,
+        context: &WireContext<'a>,
+    ) -> Prepared<'a> {
+        Prepared(self.wire_context(action, action_properties, context))
+    }
+
+    /// Decides with a context that this snapshot has made ready for this action.
+    pub fn decide_prepared(
+        &self,
+        principal: &Principal,
+        action: &str,
+        resource: &Resource,
+        context: &Prepared<'_>,
+    ) -> Decision {
+        // What is not known is the better answer than what does not fit.
+        let unknown = match (&principal.0.entity, &resource.0.entity) {
+            (None, _) => Some(DenyReason::UnknownPrincipal),
+            (_, None) => Some(DenyReason::UnknownResource),
+            (Some(_), Some(_)) => None,
+        };
+        match (&context.0, unknown) {
+            (Ok(given), None) => self.decide_given(principal, action, resource, given.clone()),
+            (_, Some(reason)) => Decision::deny(reason, self.digest().clone()),
+            (Err(reason), None) => Decision::deny(*reason, self.digest().clone()),
         }
     }
 

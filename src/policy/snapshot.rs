@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cedar_policy::{Authorizer, Context, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
 
 use super::decide::Remembered;
-use super::entity::Node;
+use super::entity::{Node, next_serial};
 use super::facts::{Facts, SharedContexts};
 use super::index::Index;
 use super::load::{self, Place};
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub(crate) shapes: Shapes,
     pub(crate) contexts: SharedContexts,
     pub(crate) remembered: Remembered,
+    /// What it makes carries this.
+    pub(crate) serial: u64,
     places: BTreeMap<String, Place>,
     files: Files,
     digest: Arc<str>,
@@ -186,7 +188,8 @@ impl Snapshot {
                 (Arc::clone(&id), Known { id, effect: policy.effect() })
             })
             .collect();
-        let rows = entities.iter().map(|row| (row.uid(), Node::row(row))).collect();
+        let serial = next_serial();
+        let rows = entities.iter().map(|row| (row.uid(), Node::made_by(serial, row.clone(), true))).collect();
         unknown_tiers(&set, &tiers, &places, files, problems);
         Some(Self {
             index: Index::new(&set),
@@ -204,6 +207,7 @@ impl Snapshot {
             tiers,
             wire,
             shapes,
+            serial,
             places,
             digest,
         })
