@@ -117,6 +117,25 @@ pub mod kind {
     pub const SERVICE_STARTED: &str = "service.started";
     /// A process stopped serving.
     pub const SERVICE_STOPPED: &str = "service.stopped";
+
+    /// Every kind.
+    pub const ALL: [&str; 15] = [
+        TOKEN_ISSUED,
+        TOKEN_REFUSED,
+        TOKEN_REVOKED,
+        TOKEN_INTROSPECTED,
+        DECISION,
+        RATE_LIMITED,
+        UNAUTHENTICATED,
+        CLIENT_CHANGED,
+        KEY_CHANGED,
+        POLICY_ACTIVATED,
+        POLICY_REJECTED,
+        AUDIT_READ,
+        AUDIT_GAP,
+        SERVICE_STARTED,
+        SERVICE_STOPPED,
+    ];
 }
 
 /// The half that can be erased.
