@@ -7,8 +7,9 @@ use axum::Router;
 
 use super::{Parts, StartError};
 use crate::http::health::Ops;
-use crate::http::{Edge, TrustedProxies, edge};
-use crate::oauth;
+use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
+use crate::limits::Limit;
+use crate::{audit, oauth};
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -32,7 +33,8 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     );
     let ops = ops(parts);
     let draining = ops.draining();
-    let public = oauth(parts)?;
+    let guard = Arc::new(guard(parts)?);
+    let public = oauth(parts)?.merge(audit(parts, guard));
     Ok(Routes { public: edge.wrap(public), ops: edge.wrap(ops.router()), draining })
 }
 
@@ -51,6 +53,29 @@ fn oauth(parts: &Parts) -> Result<Router, StartError> {
         settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
     };
     Ok(oauth::router(ctx)?)
+}
+
+/// Who may what on the management API.
+fn guard(parts: &Parts) -> Result<Guard, StartError> {
+    let address = &parts.config.limits.address;
+    let address = Limit::new(address.count.get(), address.per, address.burst.get())?;
+    let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
+    Ok(Guard {
+        audience: parts.config.server.issuer.as_str().into(),
+        live: Arc::clone(&parts.live),
+        engine: Arc::clone(&parts.engine),
+        audit: parts.audit.clone(),
+        coarse: Coarse::new(Arc::clone(&parts.buckets), address, metrics, clock),
+        metrics: Arc::clone(&parts.metrics),
+        clock: Arc::clone(&parts.clock),
+        rng: Arc::clone(&parts.rng),
+    })
+}
+
+fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
+    // The first key, as for sealing: cursors live minutes, so a rotation costs at most a page begun again.
+    let cursors = parts.config.crypto.seal_keys.first().map_or_else(|| Cursors::random(&*parts.rng), Cursors::derived);
+    audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors })
 }
 
 /// What `/readyz` asks.

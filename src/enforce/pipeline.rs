@@ -167,15 +167,15 @@ impl Pipeline {
         Err(Refused { why: Why::Tier(spent), event_id })
     }
 
-    /// Takes one unit from the caller's bucket of this class. `None` when the tier is no limit that a bucket can count.
+    /// Takes one unit from the caller's bucket of this class in this tier. `None` when the tier is no limit that a bucket can count.
     fn spend(&self, known: &Known, route: &RouteMatch, tier: Arc<Tier>) -> Option<Spent> {
         let burst = u32::try_from(tier.burst).ok()?;
         let requests = u32::try_from(tier.requests).ok()?;
         let limit = Limit::new(requests, Duration::from_nanos(tier.period_ns), burst).ok()?;
         let keys = self.buckets.keys();
         let key = match known.token.is_client() {
-            true => keys.client(&route.route.class, &known.token.client_id),
-            false => keys.user(&route.route.class, &known.token.sub),
+            true => keys.client_in_tier(&tier.name, &route.route.class, &known.token.client_id),
+            false => keys.user_in_tier(&tier.name, &route.route.class, &known.token.sub),
         };
         let claim = Claim::new(key, limit).dry_run(tier.dry_run);
         let verdict = self.buckets.check(&[claim], self.clock.monotonic_ns());

@@ -65,22 +65,32 @@ impl Keys {
 
     /// The bucket of an OAuth client.
     pub fn client(&self, class: &str, client_id: &str) -> Key {
-        self.key(Space::Client, class, client_id.as_bytes())
+        self.key(Space::Client, &[class], client_id.as_bytes())
+    }
+
+    /// The bucket of an OAuth client in one class of a tier.
+    pub fn client_in_tier(&self, tier: &str, class: &str, client_id: &str) -> Key {
+        self.key(Space::Client, &[tier, class], client_id.as_bytes())
     }
 
     /// The bucket of a user.
     pub fn user(&self, class: &str, user_id: &str) -> Key {
-        self.key(Space::User, class, user_id.as_bytes())
+        self.key(Space::User, &[class], user_id.as_bytes())
+    }
+
+    /// The bucket of a user in one class of a tier.
+    pub fn user_in_tier(&self, tier: &str, class: &str, user_id: &str) -> Key {
+        self.key(Space::User, &[tier, class], user_id.as_bytes())
     }
 
     /// The bucket of anything else, such as a route class.
     pub fn other(&self, class: &str, id: &str) -> Key {
-        self.key(Space::Other, class, id.as_bytes())
+        self.key(Space::Other, &[class], id.as_bytes())
     }
 
     /// The bucket of one IPv4 address.
     pub fn v4(&self, class: &str, address: Ipv4Addr) -> Key {
-        self.key(Space::Address, class, &address.octets())
+        self.key(Space::Address, &[class], &address.octets())
     }
 
     /// The bucket of one IPv6 prefix of `bits` bits, 1 to 128.
@@ -90,15 +100,17 @@ impl Keys {
         for (to, from) in id.iter_mut().zip((address.to_bits() & keep).to_be_bytes().into_iter().chain([bits])) {
             *to = from;
         }
-        self.key(Space::Address, class, &id)
+        self.key(Space::Address, &[class], &id)
     }
 
-    fn key(&self, space: Space, class: &str, id: &[u8]) -> Key {
-        // Length before the class: `("ab", "c")` and `("a", "bc")` are two buckets. Short keys stay on the stack.
-        let length = u32::try_from(class.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let bytes = [space as u8].into_iter().chain(length).chain(class.bytes()).chain(id.iter().copied());
-        let total = 5 + class.len() + id.len();
-        let mut short = [0; 96];
+    fn key(&self, space: Space, classes: &[&str], id: &[u8]) -> Key {
+        // Lengths first: `("ab", "c")` and `("a", "bc")` are two buckets. Short keys stay on the stack.
+        let length = |class: &str| u32::try_from(class.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let count = u8::try_from(classes.len()).unwrap_or(u8::MAX);
+        let classes_bytes = classes.iter().flat_map(|class| length(class).into_iter().chain(class.bytes()));
+        let bytes = [space as u8, count].into_iter().chain(classes_bytes).chain(id.iter().copied());
+        let total = 2 + classes.iter().map(|class| 4 + class.len()).sum::<usize>() + id.len();
+        let mut short = [0; 128];
         let hash = match short.get_mut(..total) {
             Some(message) => {
                 for (to, from) in message.iter_mut().zip(bytes) {
@@ -129,8 +141,12 @@ mod tests {
             here.client("toke", "na"),
             here.client("coarse", "a"),
             there.client("token", "a"),
-            here.client("token", &"a".repeat(96)),
-            here.client("token", &"a".repeat(97)),
+            here.client_in_tier("token", "a", ""),
+            here.client_in_tier("token", "", "a"),
+            here.client_in_tier("", "token", "a"),
+            here.user_in_tier("", "token", "a"),
+            here.client("token", &"a".repeat(117)),
+            here.client("token", &"a".repeat(118)),
         ];
         for (i, a) in all.iter().enumerate() {
             assert!(all.iter().skip(i + 1).all(|b| a.hash != b.hash), "key {i} is not its own");
