@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::crypto::CryptoError;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
+use crate::enforce::FenceError;
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
 use crate::policy::{Engine, Problem};
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The policies have mistakes: a service without a first snapshot would deny everything.
     #[error("the policies have {} problems; run `stockade policy check`", .0.len())]
     Policies(Vec<Problem>),
+    /// The enforcement points.
+    #[error(transparent)]
+    Fence(#[from] FenceError),
     /// A limit that no bucket can count.
     #[error("`[limits]`: {0}")]
     Limit(#[from] LimitError),

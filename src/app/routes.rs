@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 
 use super::{Parts, StartError};
+use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::health::Ops;
 use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::Limit;
-use crate::{audit, oauth};
+use crate::{access, audit, oauth};
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -34,7 +35,14 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let ops = ops(parts);
     let draining = ops.draining();
     let guard = Arc::new(guard(parts)?);
-    let public = oauth(parts)?.merge(audit(parts, guard));
+    let fence = fence(parts)?;
+    let mut public = oauth(parts)?
+        .merge(audit(parts, Arc::clone(&guard)))
+        .merge(access::router(&config.server.issuer, guard))
+        .merge(nginx::router(fence.clone()));
+    if config.demo {
+        public = public.merge(demo::router(&fence));
+    }
     Ok(Routes { public: edge.wrap(public), ops: edge.wrap(ops.router()), draining })
 }
 
@@ -76,6 +84,23 @@ fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
     // The first key, as for sealing: cursors live minutes, so a rotation costs at most a page begun again.
     let cursors = parts.config.crypto.seal_keys.first().map_or_else(|| Cursors::random(&*parts.rng), Cursors::derived);
     audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors })
+}
+
+/// The pipeline of every enforcement point of this process.
+fn fence(parts: &Parts) -> Result<Fence, StartError> {
+    let config = &parts.config;
+    let address = &config.limits.address;
+    let fence = Fence::builder(config.server.issuer.as_str())
+        .tokens(Arc::clone(&parts.live) as Arc<dyn Tokens>)
+        .engine(Arc::clone(&parts.engine))
+        .address_limit(Limit::new(address.count.get(), address.per, address.burst.get())?)
+        .buckets(Arc::clone(&parts.buckets))
+        .trusted_proxies(TrustedProxies::new(config.server.trusted_proxies.clone()))
+        .recorder(Arc::new(parts.audit.clone()))
+        .metrics(Arc::clone(&parts.metrics))
+        .clock_and_rng(Arc::clone(&parts.clock), Arc::clone(&parts.rng))
+        .build()?;
+    Ok(fence)
 }
 
 /// What `/readyz` asks.
