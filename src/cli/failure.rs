@@ -61,6 +61,19 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(messages) => f.write_str(&messages.join("; ")),
+            Self::CannotTell(message) => f.write_str(message),
+            Self::No => f.write_str("the answer is no"),
+            Self::ReaderLeft => f.write_str("the reader has left"),
+        }
+    }
+}
+
+impl Error for Failure {}
+
 impl From<Vec<ConfigError>> for Failure {
     fn from(errors: Vec<ConfigError>) -> Self {
         Self::Failed(errors.iter().map(ToString::to_string).collect())

@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod client;
 mod config_show;
+mod dev;
 mod failure;
 mod generate;
 mod healthcheck;
@@ -17,6 +18,7 @@ mod migrate;
 mod output;
 mod policy;
 mod progress;
+mod serve;
 mod token;
 
 use std::path::PathBuf;
@@ -39,6 +41,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything embedded on loopback, with demo clients and a guarded demo API
+    Dev(dev::Args),
+    /// Run the service
+    Serve(serve::Args),
     /// Write a starter configuration and policies to edit
     Init(init::Args),
     /// Check configuration and policies, and report every mistake at once
@@ -77,6 +83,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Dev(args) => dev::run(&args),
+        Command::Serve(args) => serve::run(&args, cli.config.as_deref()),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, cli.config.as_deref()),
         Command::Config(command) => config_show::run(&command, cli.config.as_deref()),

@@ -20,7 +20,7 @@ pub(super) enum Format {
 }
 
 /// The flag of every command that lists or shows.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(super) struct Output {
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

@@ -24,6 +24,13 @@ pub(super) enum Command {
     Verify(seal::VerifyArgs),
 }
 
+impl Command {
+    /// `audit verify` of the configured store.
+    pub(super) fn verify_store() -> Self {
+        Self::Verify(seal::VerifyArgs::default())
+    }
+}
+
 pub(super) async fn run(command: &Command, config: Option<&Path>) -> Result<(), Failure> {
     if let Command::Verify(args) = command
         && args.export.is_some()

@@ -21,7 +21,7 @@ use crate::live;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(in crate::cli) struct VerifyArgs {
     /// An export, `-` for stdin [default: the configured store]
     #[arg(value_name = "EXPORT")]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod dev;
 mod keys;
 mod policies;
 mod setup;

@@ -1,0 +1,270 @@
+//! The directory of `stockade dev`: configuration, policies, demo clients, `dev.env`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::super::failure::Failure;
+use super::super::init;
+use super::super::local::Local;
+use crate::base::{Clock as _, Secret};
+use crate::config;
+use crate::crypto::secret_text::{self, Kind};
+use crate::crypto::{b64url, compare};
+use crate::model::client::ClientSecret;
+use crate::model::{AuthMethod, Client, ClientKind, GrantType, Outcome, event};
+use crate::policy::Resource;
+use crate::store::clients;
+
+/// A client of the demo: the prefix of its variables, its id, its scopes, and whether its tokens are for the demo API.
+pub(super) struct Demo {
+    pub(super) variable: &'static str,
+    id: &'static str,
+    scopes: &'static [&'static str],
+    for_notes: bool,
+}
+
+const DEMO: [Demo; 5] = [
+    Demo { variable: "DEMO", id: "demo", scopes: &["notes:read", "notes:write"], for_notes: true },
+    Demo { variable: "READER", id: "reader", scopes: &["notes:read"], for_notes: true },
+    Demo { variable: "AUDITOR", id: "auditor", scopes: &["audit:read", "findings:read"], for_notes: false },
+    Demo { variable: "ADMIN", id: "admin", scopes: &["admin"], for_notes: false },
+    Demo { variable: "PDP", id: "pdp", scopes: &["pdp"], for_notes: false },
+];
+
+/// Ids and secrets, as `dev.env` has them.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub(super) id: &'static str,
+    pub(super) secret: Secret<String>,
+}
+
+/// Where `stockade dev` lives.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) listen: SocketAddr,
+    pub(super) ops_listen: SocketAddr,
+}
+
+impl Place {
+    /// `http://localhost:PORT`: browsers allow passkeys there, not at an address.
+    pub(super) fn issuer(&self) -> String {
+        format!("http://localhost:{}", self.listen.port())
+    }
+
+    pub(super) fn ops(&self) -> String {
+        format!("http://{}", self.ops_listen)
+    }
+
+    pub(super) fn api(&self) -> String {
+        format!("{}/demo", self.issuer())
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.join(config::FILE_NAME)
+    }
+
+    pub(super) fn env_file(&self) -> PathBuf {
+        self.dir.join("dev.env")
+    }
+
+    /// Writes what is missing, and brings addresses up to date. What was edited stays.
+    pub(super) fn furnish(&self) -> Result<(), Failure> {
+        let dir = self.dir.display();
+        fs::create_dir_all(&self.dir).map_err(|e| Failure::failed(format!("cannot make {dir}: {e}")))?;
+        let file = self.config();
+        match fs::read_to_string(&file) {
+            Ok(text) => {
+                let moved = self.readdressed(&text);
+                if moved != text {
+                    init::private(&file, &moved)?;
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => init::private(&file, &self.starter())?,
+            Err(e) => return Err(Failure::failed(format!("cannot read {}: {e}", file.display()))),
+        }
+        // An existing set is the user's, whatever they took out of it.
+        let policies = self.dir.join("policies");
+        if policies.is_dir() { Ok(()) } else { init::write_policies(&policies) }
+    }
+
+    fn addresses(&self) -> [(&'static str, String); 4] {
+        [
+            ("issuer", format!("\"{}\"", self.issuer())),
+            ("listen", format!("\"{}\"", self.listen)),
+            ("ops_listen", format!("\"{}\"", self.ops_listen)),
+            ("resources", format!("[{{ id = \"{}\", tokens = \"jwt\" }}]", self.api())),
+        ]
+    }
+
+    fn starter(&self) -> String {
+        let [issuer, listen, ops_listen, resources] = self.addresses().map(|(key, value)| format!("{key} = {value}"));
+        let seal = init::seal_key();
+        format!(
+            "# Written by `stockade dev`, which keeps the four addresses up to date and leaves the rest as it is.\n\
+             # `stockade --config` this file reaches the same store, also while it runs. All keys: `stockade init`.\n\n\
+             [server]\n{issuer}\n{listen}\n{ops_listen}\n\n\
+             [database]\nurl = \"sqlite:stockade.db\"\n\n\
+             [crypto]\nseal_keys = [\"{seal}\"]\n\n\
+             [oauth]\n{resources}\n\n\
+             [policy]\ndir = \"policies\"\n\n\
+             [limits]\naddress = \"10000/s burst 20000\"\ntoken_address = \"5000/s burst 10000\"\n\
+             token_client = \"5000/s burst 10000\"\n"
+        )
+    }
+
+    /// The file with this start's addresses in place of the last one's.
+    fn readdressed(&self, text: &str) -> String {
+        let addresses = self.addresses();
+        let mut out = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let name = line.split_once('=').map(|(name, _)| name.trim());
+            // Resources of the user's own are theirs to move.
+            let own = |key: &str| key != "resources" || line.matches("id =").count() == 1 && line.contains("/demo\"");
+            match addresses.iter().find(|(key, _)| Some(*key) == name && own(key)) {
+                Some((key, value)) => out.push_str(&format!("{key} = {value}\n")),
+                None => out.push_str(line),
+            }
+        }
+        out
+    }
+
+    /// The demo's clients, in the store and in step with this start's addresses. Secrets of the last start are kept.
+    pub(super) async fn people(&self) -> Result<Vec<(&'static Demo, Credentials)>, Failure> {
+        let file = self.config();
+        let local = Local::open(Some(&file)).await?;
+        let kept = fs::read_to_string(self.env_file()).unwrap_or_default();
+        let mut all = Vec::new();
+        for demo in &DEMO {
+            let secret = variable(&kept, &format!("{}_CLIENT_SECRET", demo.variable)).map(Secret::new);
+            all.push((demo, self.settle(&local, demo, secret).await?));
+        }
+        local.store.close().await;
+        Ok(all)
+    }
+
+    async fn settle(
+        &self,
+        local: &Local,
+        demo: &'static Demo,
+        kept: Option<Secret<String>>,
+    ) -> Result<Credentials, Failure> {
+        let found = clients::find(&mut local.store.read().await?, demo.id).await?;
+        let known = |client: &Client, secret: &Secret<String>| {
+            let digest = b64url::encode(&secret_text::digest(secret.expose()));
+            client.secrets.iter().any(|known| compare::equal(known.digest.as_bytes(), digest.as_bytes()))
+        };
+        let before = found.as_ref().map(|stored| stored.client.clone());
+        let mut client = before.clone().unwrap_or_else(|| new_client(local, demo));
+        let secret = match kept.filter(|secret| known(&client, secret)) {
+            Some(secret) => secret,
+            None => {
+                let secret = secret_text::generate(Kind::ClientSecret, &local.rng);
+                let digest = b64url::encode(&secret_text::digest(secret.expose()));
+                client.secrets = vec![ClientSecret { digest, created_at: local.clock.now(), expires_at: None }];
+                secret
+            }
+        };
+        let home = if demo.for_notes { self.api() } else { self.issuer() };
+        if client.default_resource != home {
+            client.resources = vec![self.issuer()];
+            if demo.for_notes {
+                client.resources.push(self.api());
+            }
+            client.default_resource = home;
+        }
+        if before.as_ref() != Some(&client) {
+            let action = if found.is_some() { "client:update" } else { "client:create" };
+            let decision = local.permit(event::kind::CLIENT_CHANGED, action, &Resource::client_registry()).await?;
+            let mut tx = local.store.begin().await?;
+            match found {
+                Some(stored) => drop(clients::update(&mut tx, &client, stored.version).await?),
+                None => clients::insert(&mut tx, &client).await?,
+            }
+            let event =
+                local.event(event::kind::CLIENT_CHANGED, Outcome::Allowed, action, &format!("Client::{:?}", demo.id));
+            let event = event.decided(&decision).with("change", "demo").with("client_id", demo.id);
+            local.commit(tx, &event).await?;
+        }
+        Ok(Credentials { id: demo.id, secret })
+    }
+
+    /// Writes `dev.env`, whole or not at all, for its owner's eyes.
+    pub(super) fn tell(&self, people: &[(&'static Demo, Credentials)]) -> Result<(), Failure> {
+        let mut text =
+            "# Written by `stockade dev`: `. dev.env` in a shell. Demo credentials of this directory alone.\n"
+                .to_owned();
+        let mut set = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name}='{}'", value.replace('\'', "'\\''"));
+        };
+        set("ISSUER", &self.issuer());
+        set("OPS", &self.ops());
+        set("API", &self.api());
+        for (demo, credentials) in people {
+            set(&format!("{}_CLIENT_ID", demo.variable), credentials.id);
+            set(&format!("{}_CLIENT_SECRET", demo.variable), credentials.secret.expose());
+        }
+        init::private(&self.env_file(), &text)
+    }
+}
+
+fn new_client(local: &Local, demo: &Demo) -> Client {
+    Client {
+        client_id: demo.id.to_owned(),
+        kind: ClientKind::Confidential,
+        auth_method: AuthMethod::ClientSecretBasic,
+        secrets: Vec::new(),
+        jwks: None,
+        grants: vec![GrantType::ClientCredentials],
+        scopes: demo.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        resources: Vec::new(),
+        default_resource: String::new(),
+        serves: Vec::new(),
+        redirect_uris: Vec::new(),
+        access_token_alg: None,
+        access_token_ttl_secs: None,
+        roles: Vec::new(),
+        disabled: false,
+        created_at: local.clock.now(),
+    }
+}
+
+/// A variable of an earlier `dev.env`.
+fn variable(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim_matches('\'').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(port: u16) -> Place {
+        let on = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Place { dir: PathBuf::from("x"), listen: on(port), ops_listen: on(port + 1) }
+    }
+
+    #[test]
+    fn new_addresses_replace_the_last_ones_and_leave_edits_alone() {
+        let first = place(1000).starter();
+        let edited = first.replace("[limits]", "[log]\nlevel = \"debug\" # mine\n\n[limits]");
+        let moved = place(2000).readdressed(&edited);
+        assert!(
+            moved.contains("issuer = \"http://localhost:2000\"") && moved.contains("ops_listen = \"127.0.0.1:2001\"")
+        );
+        assert!(moved.contains("id = \"http://localhost:2000/demo\"") && !moved.contains("1000\""), "{moved}");
+        assert!(moved.contains("level = \"debug\" # mine"));
+        assert_eq!(place(1000).readdressed(&moved), edited);
+        let own = "resources = [{ id = \"https://a.example/demo\" }, { id = \"https://b.example/demo\" }]\n";
+        assert_eq!(place(2000).readdressed(own), own);
+    }
+
+    #[test]
+    fn a_variable_is_read_back() {
+        assert_eq!(variable("A='1'\nAB='2'\n", "AB").as_deref(), Some("2"));
+        assert_eq!(variable("AB='2'\n", "A"), None);
+    }
+}
