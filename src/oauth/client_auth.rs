@@ -12,6 +12,7 @@ use super::form::{self, Form};
 use super::record::{Asked, Refusal};
 use crate::base::Timestamp;
 use crate::crypto::assertion::{self, Assertion, ClientKeys};
+use crate::crypto::verify::TokenError;
 use crate::crypto::{b64url, compare, sha256};
 use crate::live::LiveClient;
 use crate::model::client::ClientSecret;
@@ -168,7 +169,16 @@ async fn check_assertion(asked: &Asked<'_>, client: Option<&Arc<LiveClient>>, jw
         return Ok(false);
     };
     let client_id = &client.client.client_id;
-    let Ok(assertion) = keys.verify(jwt, &server.ctx.issuer, client_id, asked.now) else { return Ok(false) };
+    let assertion = match keys.verify(jwt, &server.ctx.issuer, client_id, asked.now) {
+        Ok(assertion) => assertion,
+        Err(why) => {
+            // Refused before any signature was looked at: spend what the others spend.
+            if matches!(why, TokenError::UnknownKey | TokenError::WrongAlgorithm | TokenError::WrongType) {
+                server.decoy.burn(jwt);
+            }
+            return Ok(false);
+        }
+    };
     if client.client.disabled {
         return Ok(false);
     }

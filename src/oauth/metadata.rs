@@ -1,5 +1,5 @@
 //! What clients read before they begin: authorization server metadata (RFC 8414), the same for OpenID Connect Discovery,
-//! and the JWK Set (RFC 7517). The documents are rendered once; they say nothing that a request's `Host` could change.
+//! protected resource metadata (RFC 9728) and the JWK Set (RFC 7517). The documents are rendered once; they say nothing that a request's `Host` could change.
 
 use std::sync::Arc;
 
@@ -88,6 +88,16 @@ pub(super) fn document(issuer: &str, settings: &Settings) -> Document {
         "introspection_endpoint_auth_signing_alg_values_supported": algs,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
+    });
+    Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
+}
+
+/// The issuer as a protected resource (RFC 9728): its own APIs take its own tokens, in the header alone.
+pub(super) fn protected_resource(issuer: &str, settings: &Settings) -> Document {
+    let body = json!({
+        "resource": issuer,
+        "authorization_servers": [issuer],
+        "bearer_methods_supported": ["header"],
     });
     Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
 }

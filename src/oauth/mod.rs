@@ -83,13 +83,14 @@ struct Server {
     client_keys: Bounded<client_auth::KeysOf, Arc<ClientKeys>>,
     decoy: Decoy,
     metadata: metadata::Document,
+    protected: metadata::Document,
     jwks: metadata::Jwks,
 }
 
 type Shared = Arc<Server>;
 
 /// The routes of the authorization server. Beside `/oauth/…` and `/.well-known/…` they stand under the path of the issuer,
-/// when it has one, and the metadata also at the place that RFC 8414 3.1 makes of it.
+/// when it has one, and the metadata also at the places that RFC 8414 3.1 and RFC 9728 3.1 make of it.
 ///
 /// # Errors
 /// When the machine has no randomness.
@@ -101,6 +102,7 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
         client_keys: Bounded::new(REMEMBERED),
         decoy: Decoy::new()?,
         metadata: metadata::document(&ctx.issuer, &ctx.settings),
+        protected: metadata::protected_resource(&ctx.issuer, &ctx.settings),
         jwks: metadata::Jwks::new(&ctx.settings),
         ctx,
     });
@@ -115,12 +117,14 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
             .route(&format!("{prefix}/oauth/introspect"), any(introspect::endpoint))
             .route(&format!("{prefix}/oauth/revoke"), any(revoke::endpoint))
             .route(&format!("{prefix}/.well-known/jwks.json"), any(jwks))
+            .route(&format!("{prefix}/.well-known/oauth-protected-resource"), any(protect))
             .route(&format!("{prefix}/.well-known/openid-configuration"), any(describe))
             .route(&format!("{prefix}/.well-known/oauth-authorization-server"), any(describe));
     }
     if !path.is_empty() {
         router = router
             .route(&format!("/.well-known/openid-configuration{path}"), any(describe))
+            .route(&format!("/.well-known/oauth-protected-resource{path}"), any(protect))
             .route(&format!("/.well-known/oauth-authorization-server{path}"), any(describe));
     }
     Ok(router.with_state(server))
@@ -136,6 +140,10 @@ fn issuer_path(issuer: &str) -> &str {
 
 async fn describe(State(server): State<Shared>, request: Request) -> Response {
     server.metadata.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+}
+
+async fn protect(State(server): State<Shared>, request: Request) -> Response {
+    server.protected.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
 }
 
 async fn jwks(State(server): State<Shared>, request: Request) -> Response {

@@ -27,7 +27,7 @@ use stockade::model::{Algorithm, AuthMethod, Client, ClientKind, GrantType, Sign
 use stockade::oauth::{Ctx, Settings};
 use stockade::policy::{Engine, Files, Snapshot, embedded};
 use stockade::store::{Store, clients, log};
-use stockade::telemetry::Metrics;
+use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -80,6 +80,7 @@ pub(crate) struct Fence {
     pub(crate) engine: Arc<Engine>,
     pub(crate) audit: AuditLog,
     router: Router,
+    prometheus: Prometheus,
     sealer: Arc<Sealer>,
     /// Secrets and tokens that must not turn up where they do not belong.
     secrets: Mutex<Vec<String>>,
@@ -149,7 +150,8 @@ impl Fence {
             checkpoint_every: Duration::from_secs(3600),
         };
         let rng = Arc::new(SystemRng);
-        let metrics = Arc::new(Metrics::register());
+        let (prometheus, metrics) = Prometheus::new();
+        let metrics = Arc::new(metrics);
         let (audit, worker) = AuditLog::new(
             store.store.clone(),
             log_key,
@@ -183,7 +185,7 @@ impl Fence {
         };
         let edge = Edge::new(edge::Settings::default(), metrics, time, rng);
         let router = edge.wrap(stockade::oauth::router(ctx).unwrap());
-        Self { clock, store, live, engine, audit, router, sealer, secrets: Mutex::default(), _stop: stop }
+        Self { clock, store, live, engine, audit, router, prometheus, sealer, secrets: Mutex::default(), _stop: stop }
     }
 
     /// A confidential client with a secret, not yet stored. See [`Fence::secret`].
@@ -303,6 +305,13 @@ impl Fence {
             request = request.header(header::AUTHORIZATION, basic(client, &secret(client)));
         }
         self.send(request.body(Body::from(serde_urlencoded::to_string(form).unwrap())).unwrap()).await
+    }
+
+    /// A counter, by its series as it stands in the text.
+    pub(crate) fn counted(&self, series: &str) -> u64 {
+        let text = self.prometheus.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no series {series} in {text}")).parse().unwrap()
     }
 
     /// `GET`.

@@ -11,6 +11,7 @@ use stockade::model::Algorithm;
 use super::fence::{Answer, Fence, ISSUER, START, wish};
 
 const DOCUMENTS: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+const PROTECTED: &str = "/.well-known/oauth-protected-resource";
 const JWKS: &str = "/.well-known/jwks.json";
 
 async fn with_header(fence: &Fence, path: &str, name: header::HeaderName, value: &str) -> Answer {
@@ -83,9 +84,21 @@ async fn c13_an_issuer_with_a_path_is_described_at_the_place_that_rfc_8414_makes
 }
 
 #[tokio::test]
+async fn the_issuer_says_that_its_own_apis_take_its_own_tokens() {
+    let fence = Fence::new().await;
+    let said = fence.get(PROTECTED).await.json();
+    assert_eq!((&said["resource"], &said["authorization_servers"][0]), (&ISSUER.into(), &ISSUER.into()));
+    let mut wish = wish();
+    wish.issuer = "https://issuer.example/auth";
+    let fence = Fence::with(wish).await;
+    let said = fence.get("/.well-known/oauth-protected-resource/auth").await.json();
+    assert_eq!(said["resource"], "https://issuer.example/auth");
+}
+
+#[tokio::test]
 async fn c14_documents_may_be_cached_and_revalidated() {
     let fence = Fence::new().await;
-    for path in [DOCUMENTS[0], DOCUMENTS[1], JWKS] {
+    for path in [DOCUMENTS[0], DOCUMENTS[1], PROTECTED, JWKS] {
         let answer = fence.get(path).await;
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("public, max-age=300"), "{path}");
         let etag = answer.header(header::ETAG).unwrap().to_owned();
