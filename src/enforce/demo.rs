@@ -81,11 +81,29 @@ async fn add(
         created_at: now,
     };
     let answer = Json(&note).into_response();
-    let mut kept = notes.notes.lock();
-    if kept.len() >= MOST_NOTES {
-        kept.pop_front();
-    }
-    kept.push_back(note);
-    drop(kept);
+    keep(&mut notes.notes.lock(), note);
     Ok((StatusCode::CREATED, answer).into_response())
+}
+
+fn keep(notes: &mut VecDeque<Note>, note: Note) {
+    while notes.len() >= MOST_NOTES {
+        notes.pop_front();
+    }
+    notes.push_back(note);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_notes_make_room() {
+        let mut notes = VecDeque::new();
+        for number in 0..=MOST_NOTES {
+            let created_at = Timestamp::from_secs(0);
+            keep(&mut notes, Note { id: number.to_string(), text: "x".to_owned(), author: "a".into(), created_at });
+        }
+        assert_eq!(notes.len(), MOST_NOTES);
+        assert_eq!(notes.front().map(|note| note.id.as_str()), Some("1"));
+    }
 }

@@ -1,1 +1,7 @@
 //! Tests of `enforce`.
+
+mod bearer;
+mod demo;
+mod limits;
+mod nginx;
+mod stage;

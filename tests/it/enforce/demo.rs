@@ -1,0 +1,57 @@
+//! The demo API behind the layer.
+
+use axum::body::Body;
+use serde_json::{Value, json};
+
+use super::stage::{Answer, Stage, request};
+
+async fn post(stage: &Stage, body: &str, kind: &str) -> Answer {
+    let bearer = format!("Bearer {}", stage.token("demo", "notes:read notes:write"));
+    let request = request("POST", "/demo/notes", &[&bearer], "192.0.2.7").header("content-type", kind);
+    stage.send(request.body(Body::from(body.to_owned())).expect("a request")).await
+}
+
+async fn list(stage: &Stage) -> Value {
+    let bearer = format!("Bearer {}", stage.token("reader", "notes:read"));
+    let answer = stage.call("GET", "/demo/notes", &[&bearer]).await;
+    assert_eq!(answer.status, 200);
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_note_that_was_added_is_the_newest_and_names_its_author() {
+    let stage = Stage::new();
+    assert_eq!(list(&stage).await, json!({ "items": [], "next_cursor": null }));
+    for text in ["first", "second"] {
+        let answer = post(&stage, &json!({ "text": text }).to_string(), "application/json; charset=utf-8").await;
+        assert_eq!(answer.status, 201);
+        assert_eq!((&answer.json()["text"], &answer.json()["author"]), (&json!(text), &json!("demo")));
+    }
+    let items = list(&stage).await["items"].clone();
+    let texts: Vec<&str> = items.as_array().expect("a list").iter().filter_map(|note| note["text"].as_str()).collect();
+    assert_eq!(texts, ["second", "first"]);
+}
+
+#[tokio::test]
+async fn a_note_that_is_none_is_refused_and_nothing_is_kept() {
+    let stage = Stage::new();
+    let long = json!({ "text": "a".repeat(1001) }).to_string();
+    let huge = json!({ "text": "a".repeat(20_000) }).to_string();
+    for (body, kind, status) in [
+        ("", "application/json", 400),
+        ("{", "application/json", 400),
+        ("[]", "application/json", 400),
+        (r#"{"text":1}"#, "application/json", 400),
+        (r#"{"text":" "}"#, "application/json", 400),
+        (r#"{"text":"a","text":"b"}"#, "application/json", 400),
+        (r#"{"text":"a","more":1}"#, "application/json", 400),
+        (&long, "application/json", 400),
+        (&huge, "application/json", 413),
+        (r#"{"text":"a"}"#, "text/plain", 415),
+    ] {
+        let answer = post(&stage, body, kind).await;
+        assert_eq!(answer.status.as_u16(), status, "{}", &body[..body.len().min(40)]);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    }
+    assert_eq!(list(&stage).await["items"], json!([]));
+}

@@ -1,0 +1,109 @@
+//! `/enforce/nginx`: what nginx is told, and what nobody can talk it into.
+
+use axum::body::Body;
+use http::StatusCode;
+
+use super::stage::{Answer, PROXY, Stage, request};
+
+const IDENTITY: [&str; 3] = ["x-stockade-subject", "x-stockade-client", "x-stockade-scopes"];
+
+fn identity(answer: &Answer) -> [Option<&str>; 3] {
+    IDENTITY.map(|name| answer.header(name))
+}
+
+#[tokio::test]
+async fn an_allowed_call_is_200_without_a_body_and_says_who_calls() {
+    let stage = Stage::new();
+    let token = stage.token("reader", "notes:read");
+    let answer = stage.ask("GET", "/demo/notes?x=1", Some(&token)).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    assert_eq!(identity(&answer), [Some("reader"), Some("reader"), Some("notes:read")]);
+    assert_eq!(answer.header("x-stockade-status"), Some("200"));
+    let events = stage.recorded();
+    assert_eq!(answer.header("x-stockade-decision-id"), Some(events[0].id.as_str()));
+    assert_eq!(events[0].address.map(|a| a.to_string()).as_deref(), Some("192.0.2.7"), "the client, not the proxy");
+}
+
+#[tokio::test]
+async fn every_answer_is_200_401_or_403_and_has_every_identity_header() {
+    let stage = Stage::new();
+    let reader = stage.token("reader", "notes:read");
+    for (method, uri, token, status, meant) in [
+        ("GET", "/demo/notes", None, 401, "401"),
+        ("GET", "/demo/notes", Some("nonsense"), 401, "401"),
+        ("GET", "/demo/notes?access_token=x", Some(reader.as_str()), 401, "400"),
+        ("POST", "/demo/notes", Some(&reader), 403, "403"),
+        ("GET", "/unknown", Some(&reader), 403, "403"),
+        ("OPTIONS", "/demo/notes", Some(&reader), 403, "403"),
+        ("get", "/demo/notes", Some(&reader), 403, "403"),
+        ("GET", "/demo/../demo/notes", Some(&reader), 403, "400"),
+        ("GET", "/demo/%2e%2e/demo/notes", Some(&reader), 403, "400"),
+        ("GET", "//demo/notes", Some(&reader), 403, "400"),
+        ("GET", "http://elsewhere/demo/notes", Some(&reader), 403, "400"),
+        ("GET", "*", Some(&reader), 403, "400"),
+    ] {
+        let answer = stage.ask(method, uri, token).await;
+        let case = format!("{method} {uri}");
+        assert_eq!((answer.status.as_u16(), answer.header("x-stockade-status")), (status, Some(meant)), "{case}");
+        assert_eq!(identity(&answer), [Some(""); 3], "{case}");
+        assert_eq!(
+            answer.header("www-authenticate").is_some_and(|v| v.starts_with("Bearer")),
+            meant == "401" || token.is_some() && status == 401 || uri == "/demo/notes" && method == "POST",
+            "{case}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_used_up_tier_is_403_with_the_status_and_the_time_beside_it() {
+    let stage = Stage::new();
+    let token = stage.token("reader", "notes:read");
+    for _ in 0..40 {
+        assert_eq!(stage.ask("GET", "/demo/notes", Some(&token)).await.status, 200);
+    }
+    let answer = stage.ask("GET", "/demo/notes", Some(&token)).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!((answer.header("x-stockade-status"), answer.header("retry-after")), (Some("429"), Some("1")));
+}
+
+#[tokio::test]
+async fn only_peers_that_are_trusted_proxies_are_answered() {
+    let stage = Stage::new();
+    let bearer = format!("Bearer {}", stage.token("reader", "notes:read"));
+    for (peer, status) in [(PROXY, 200), ("192.0.2.9", 403), ("127.0.0.1", 403)] {
+        let request = request("GET", "/enforce/nginx", &[&bearer], peer)
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/demo/notes")
+            .header("x-forwarded-for", PROXY);
+        let answer = stage.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status.as_u16(), status, "{peer}");
+    }
+}
+
+#[tokio::test]
+async fn other_dialects_headers_and_the_query_change_nothing() {
+    let stage = Stage::new();
+    let bearer = format!("Bearer {}", stage.token("reader", "notes:read"));
+    let ask = |uri: &str, headers: &[(&str, &str)]| {
+        let mut request = request("GET", uri, &[&bearer], PROXY);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        stage.send(request.body(Body::empty()).expect("a request"))
+    };
+    let ours = [("x-original-method", "POST"), ("x-original-uri", "/demo/notes")];
+    let theirs = [
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-uri", "/demo/notes"),
+        ("x-http-method-override", "GET"),
+        ("x-original-url", "/demo/notes"),
+        ("x-rewrite-url", "/demo/notes"),
+        ("x-stockade-subject", "admin"),
+    ];
+    let both: Vec<_> = ours.into_iter().chain(theirs).collect();
+    let query = "/enforce/nginx?method=GET&uri=/demo/notes&x-original-method=GET";
+    assert_eq!(ask(query, &both).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(ask(query, &theirs).await.header("x-stockade-status"), Some("400"), "without ours there is no question");
+    let twice = [("x-original-method", "GET"), ("x-original-uri", "/demo/notes"), ("x-original-uri", "/demo/notes")];
+    assert_eq!(ask("/enforce/nginx", &twice).await.header("x-stockade-status"), Some("400"));
+}
