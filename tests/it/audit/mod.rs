@@ -1,1 +1,6 @@
-//! Tests of `audit`.
+//! Tests of `audit`: the API over its router, on both databases.
+
+mod api;
+mod bad_input;
+mod guard;
+mod stage;

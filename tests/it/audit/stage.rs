@@ -1,0 +1,229 @@
+//! An audit API with its guard, its log and tokens for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{HeaderMap, Request, StatusCode, header};
+use serde_json::Value;
+use stockade::audit::{Ctx, router};
+use stockade::audit_log::{self, AuditLog};
+use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
+use stockade::crypto::rotation::Settings;
+use stockade::crypto::{secret_text, sha256};
+use stockade::http::{Coarse, Cursors, Edge, Guard, edge};
+use stockade::limits::{self, Buckets, Limit};
+use stockade::live::{Live, keys};
+use stockade::model::{AccessToken, Event, Outcome, PrincipalRef, event::kind};
+use stockade::policy::{Engine, Snapshot};
+use stockade::store::log::{self, Filter};
+use stockade::store::{Store, clients, tokens};
+use stockade::telemetry::Prometheus;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+use crate::store::client;
+use crate::support::stores::{TestStore, sqlite, stores};
+
+pub(super) const ISSUER: &str = "http://localhost:8080";
+
+pub(super) struct Stage {
+    pub(super) test: TestStore,
+    pub(super) router: Router,
+    pub(super) audit: AuditLog,
+    pub(super) live: Arc<Live>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) prometheus: Prometheus,
+    stop: watch::Sender<bool>,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// What a stage is like.
+#[derive(Clone, Copy)]
+pub(super) struct Setup {
+    /// How often each address may ask at once; one more a minute.
+    pub(super) burst: u32,
+    /// Whether the shipped policies are loaded.
+    pub(super) has_policies: bool,
+    /// Whether anyone writes the log.
+    pub(super) has_worker: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { burst: 1000, has_policies: true, has_worker: true }
+    }
+}
+
+/// One stage for each database that can run here.
+pub(super) async fn stages() -> Vec<Stage> {
+    let mut all = Vec::new();
+    for test in stores().await {
+        all.push(Stage::start(test, Setup::default()).await);
+    }
+    all
+}
+
+/// One on SQLite.
+pub(super) async fn stage(setup: Setup) -> Stage {
+    Stage::start(sqlite().await, setup).await
+}
+
+impl Stage {
+    async fn start(test: TestStore, setup: Setup) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
+        let (time, rng) = (Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SystemRng) as Arc<dyn Rng>);
+        let store = test.store.clone();
+        add_clients(&store).await;
+        let secret = Secret::new("a sealing key of thirty-two chars".to_owned());
+        let sealer = stockade::live::sealer(std::slice::from_ref(&secret)).unwrap();
+        keys::keep(&store, &sealer, &Settings::default(), &*clock, &SystemRng).await.unwrap();
+        let log_key = keys::log_key(&store, &sealer, &SystemRng).await.unwrap();
+        let live = Arc::new(Live::load(store.clone(), sealer, ISSUER, Arc::clone(&time)).await.unwrap());
+        let engine = Arc::new(Engine::new());
+        if setup.has_policies {
+            engine.install(Snapshot::embedded().unwrap());
+        }
+        let (prometheus, metrics) = Prometheus::new();
+        let metrics = Arc::new(metrics);
+        let settings = audit_log::Settings {
+            origin: audit_log::checkpoint::origin(ISSUER),
+            queue: 4096,
+            patience: Duration::from_secs(30),
+            checkpoint_every: Duration::ZERO,
+        };
+        let (audit, worker) =
+            AuditLog::new(store.clone(), log_key, settings, Arc::clone(&metrics), Arc::clone(&time), Arc::clone(&rng));
+        let (stop, stopped) = watch::channel(false);
+        let worker = setup.has_worker.then(|| tokio::spawn(worker.run(stopped)));
+        let buckets = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
+        let address = Limit::new(1, Duration::from_secs(60), setup.burst).unwrap();
+        let guard = Arc::new(Guard {
+            audience: ISSUER.into(),
+            live: Arc::clone(&live),
+            engine,
+            audit: audit.clone(),
+            coarse: Coarse::new(buckets, address, Arc::clone(&metrics), Arc::clone(&time)),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&time),
+            rng: Arc::clone(&rng),
+        });
+        let router = router(Ctx { guard, store, cursors: Cursors::derived(&secret) });
+        let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);
+        Self { test, router, audit, live, clock, prometheus, stop, worker }
+    }
+
+    /// Ends the log's worker, so that what is queued is written.
+    pub(super) async fn end(self) {
+        if let Some(worker) = self.worker {
+            self.stop.send(true).unwrap();
+            worker.await.unwrap();
+        }
+    }
+
+    /// An opaque token.
+    pub(super) async fn token(&self, client_id: &str, aud: &str, scope: &str) -> String {
+        let text = secret_text::generate(secret_text::Kind::AccessToken, &SystemRng).expose().clone();
+        let now = self.clock.now();
+        let token = AccessToken {
+            jti: stockade::base::id::new("at", now, &SystemRng),
+            sub: client_id.to_owned(),
+            client_id: client_id.to_owned(),
+            aud: vec![aud.to_owned()],
+            scope: scope.to_owned(),
+            iat: now,
+            exp: now.plus(Duration::from_secs(600)),
+        };
+        let mut tx = self.test.store.begin().await.unwrap();
+        tokens::insert(&mut tx, &sha256(text.as_bytes()), &token).await.unwrap();
+        tx.commit().await.unwrap();
+        text
+    }
+
+    pub(super) async fn auditor(&self) -> String {
+        self.token("auditor", ISSUER, "audit:read").await
+    }
+
+    /// Sends a request from 192.0.2.1.
+    pub(super) async fn send(&self, path: &str, headers: HeaderMap) -> (StatusCode, HeaderMap, Value) {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = axum::body::to_bytes(body, 16 << 20).await.unwrap();
+        assert_eq!(parts.headers[header::CACHE_CONTROL], "no-store");
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        if !parts.status.is_success() {
+            assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
+            assert_eq!(body["request_id"], parts.headers["x-request-id"].to_str().unwrap());
+        }
+        (parts.status, parts.headers, body)
+    }
+
+    pub(super) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        let (status, _, body) = self.send(path, headers).await;
+        (status, body)
+    }
+
+    /// The items of a search that must succeed.
+    pub(super) async fn items(&self, query: &str, token: &str) -> Vec<Value> {
+        let (status, body) = self.get(&format!("/api/v1/audit/events{query}"), token).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["items"].as_array().unwrap().clone()
+    }
+
+    /// Records events `0..count`, each differing in every field that can be asked for.
+    pub(super) async fn record(&self, count: usize) {
+        for n in 0..count {
+            self.audit.record(example(n)).await.unwrap();
+        }
+        self.until(&Filter { request_id: Some(format!("req-{}", count - 1)), ..Filter::default() }, 1).await;
+    }
+
+    /// Waits until the log holds `count` events that match: on PostgreSQL the sequencer moves them there.
+    pub(super) async fn until(&self, filter: &Filter, count: usize) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut reader = self.test.store.read_log().await.unwrap();
+            let found = log::page(&mut reader, filter, None, 1000).await.unwrap().len();
+            if found >= count {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{found} of {count} events of {filter:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits for `count` events of `kind`.
+    pub(super) async fn until_kind(&self, kind: &str, count: usize) {
+        self.until(&Filter { kind: Some(kind.to_owned()), ..Filter::default() }, count).await;
+    }
+}
+
+/// Event `n` of a stage, `n` seconds after the stage's time.
+pub(super) fn example(n: usize) -> Event {
+    let outcome = if n.is_multiple_of(2) { Outcome::Allowed } else { Outcome::Denied };
+    let kind = if n.is_multiple_of(3) { kind::TOKEN_ISSUED } else { kind::DECISION };
+    let time = Timestamp::from_secs(1_800_000_000 + i64::try_from(n).unwrap());
+    let mut event = Event::new(kind, outcome, time, &SystemRng);
+    event.principal = Some(PrincipalRef::new("Client", format!("client-{}", n % 4)));
+    event.address = Some("192.0.2.7".parse().unwrap());
+    event.action = Some(format!("act:{}", n % 5).into());
+    event.resource = Some(format!("Route::\"r{}\"", n % 6).into());
+    event.request_id = Some(format!("req-{n}").into());
+    event.with("n", n)
+}
+
+async fn add_clients(store: &Store) {
+    let mut tx = store.begin().await.unwrap();
+    for id in ["auditor", "other", "reader"] {
+        clients::insert(&mut tx, &client(id)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
