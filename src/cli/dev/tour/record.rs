@@ -51,6 +51,8 @@ impl Tour<'_> {
     pub(super) async fn verifies(&mut self) -> Result<(), Failure> {
         self.step("Every event is a leaf of a signed Merkle tree, and the whole of it verifies")?;
         let config = self.place.config();
+        self.command(&format!("stockade audit checkpoint --config {}", config.display()))?;
+        audit::run(&audit::Command::Checkpoint, Some(&config)).await?;
         self.command(&format!("stockade audit verify --config {}", config.display()))?;
         audit::run(&audit::Command::verify_store(), Some(&config)).await?;
         output::line("\nThat was the main job. README.md and docs/ say how to make it yours.")

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::super::super::failure::Failure;
@@ -65,11 +66,16 @@ impl Wire {
         Ok(Answer { status, headers, text })
     }
 
-    /// The request of an OAuth library, answered by this client.
-    pub(super) async fn exchange(&self, request: oauth2::HttpRequest) -> Result<oauth2::HttpResponse, Failure> {
+    /// The request of an OAuth library, answered by this client. What was answered is kept in `seen`, as it came.
+    pub(super) async fn exchange(
+        &self,
+        request: oauth2::HttpRequest,
+        seen: &Mutex<Option<Answer>>,
+    ) -> Result<oauth2::HttpResponse, Failure> {
         let (head, body) = request.into_parts();
         let request = self.client.request(head.method, head.uri.to_string()).headers(head.headers).body(body);
         let answer = self.send(request).await?;
+        *seen.lock() = Some(answer.clone());
         let mut response = http::Response::new(answer.text.into_bytes());
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers;
