@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::output;
 use crate::audit_log::sequencer::Sequencer;
 use crate::base::{Clock as _, SystemClock, SystemRng, id};
 use crate::config::{self, Config};
@@ -40,13 +41,26 @@ pub(super) fn snapshot(config: &Config) -> Result<Arc<Snapshot>, Failure> {
     })
 }
 
+/// The configured policies. While they do not load a service goes on with its last good ones, which no other process has:
+/// the command line then decides by the shipped set, and says so. Whoever broke the files could have changed them as well.
+fn snapshot_or_shipped(config: &Config) -> Result<Arc<Snapshot>, Failure> {
+    match snapshot(config) {
+        Err(failure) if config.policy.dir.is_some() => {
+            output::note(format!("warning: {failure}"));
+            output::note("warning: the policies do not load; deciding by those inside this binary until they do");
+            snapshot(&Config { policy: config::Policy { dir: None }, ..config.clone() })
+        }
+        loaded => loaded,
+    }
+}
+
 impl Local {
     /// Opens the configured store. SQLite is brought to this version's schema; PostgreSQL, which others may be using, is
     /// not: `stockade migrate` does that.
     pub(super) async fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let config = configured(path)?;
         let engine = Engine::new();
-        engine.install(snapshot(&config)?);
+        engine.install(snapshot_or_shipped(&config)?);
         let store = Store::open(config.database.url.expose()).await?;
         if !store.is_shared() {
             store.migrate().await?;

@@ -42,3 +42,14 @@ fn explain_names_what_decided_and_what_is_missing() {
     let said = place.run(&["policy", "explain", "--principal", "app", "--action", "a", "--resource", "b"]);
     assert_eq!(said.code, 2, "{said:?}");
 }
+
+#[test]
+fn while_the_policies_do_not_load_the_command_line_decides_by_the_shipped_ones_and_says_so() {
+    let place = Place::new();
+    place.json(&["client", "create", "--id", "app"]);
+    std::fs::write(place.path().join("policies/guard/core.cedar"), "forbid (").unwrap();
+    let said = place.run(&["client", "disable", "app"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("guard/core.cedar:1") && said.err.contains("inside this binary"), "{said:?}");
+    assert_eq!(place.json(&["audit", "query", "--action", "client:update"]).as_array().unwrap().len(), 1);
+}
