@@ -49,7 +49,7 @@ impl Ticks {
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(?tick, error = &error as &dyn std::error::Error, "failed; trying again");
+                        tracing::warn!(?tick, error = %crate::telemetry::chain(&error), "failed; trying again");
                     }
                     failing = true;
                     Ended::Failed

@@ -124,7 +124,7 @@ impl App {
             origin: audit_log::checkpoint::origin(issuer),
             queue: config.audit_log.queue,
             patience: config.audit_log.patience,
-            checkpoint_every: Duration::from_secs(60),
+            checkpoint_every: Duration::from_secs(10),
         };
         let (audit, worker) =
             AuditLog::new(store.clone(), log_key, settings, Arc::clone(&metrics), Arc::clone(&clock), Arc::clone(&rng));

@@ -94,7 +94,7 @@ impl App {
                     };
                     if let Err(error) = tree.look(again).await {
                         tracing::warn!(
-                            error = &error as &dyn std::error::Error,
+                            error = %crate::telemetry::chain(&error),
                             "a change of policy could not be recorded; not in force"
                         );
                     }

@@ -28,8 +28,8 @@ pub(super) async fn search(
         })?),
     };
     let unavailable = |error: crate::store::StoreError| {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, request_id = &*may.info.request_id, "the audit log could not be read");
+        let error = crate::telemetry::chain(&error);
+        tracing::warn!(%error, request_id = &*may.info.request_id, "the audit log could not be read");
         Problem::new(Kind::Unavailable).detail("the audit log cannot be read now: try again")
     };
     let mut reader = ctx.store.read_log().await.map_err(unavailable)?;

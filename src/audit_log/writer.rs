@@ -169,10 +169,12 @@ struct Head {
 }
 
 impl Head {
-    async fn sign(&mut self, store: &Store, size: Option<u64>, clock: &dyn Clock, now_or_never: bool) {
-        let due = clock.monotonic_ns().saturating_sub(self.signed_at_ns)
-            >= u64::try_from(self.settings.checkpoint_every.as_nanos()).unwrap_or(u64::MAX);
-        if size.is_none_or(|size| size == 0) || size == self.signed_size || !(due || now_or_never) {
+    async fn sign(&mut self, store: &Store, size: Option<u64>, clock: &dyn Clock, at_the_end: bool) {
+        // The first head is signed as soon as there is something to sign.
+        let due = self.signed_size.is_none()
+            || clock.monotonic_ns().saturating_sub(self.signed_at_ns)
+                >= u64::try_from(self.settings.checkpoint_every.as_nanos()).unwrap_or(u64::MAX);
+        if size.is_none_or(|size| size == 0) || size == self.signed_size || !(due || at_the_end) {
             return;
         }
         match checkpoint::sign_now(store, &self.settings.origin, &self.key, clock.now()).await {
@@ -181,7 +183,7 @@ impl Head {
                 self.signed_size = size;
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the head of the audit log was not signed")
+                tracing::error!(error = %crate::telemetry::chain(&error), "the head of the audit log was not signed")
             }
         }
     }
@@ -245,7 +247,7 @@ async fn move_all(sequencer: &mut Sequencer, clock: &dyn Clock) {
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %crate::telemetry::chain(&error),
                     "the intake was not moved to the audit log; trying again"
                 );
                 return;
@@ -306,7 +308,7 @@ impl Writer {
                 if idle || flush || stopping {
                     move_all(sequencer, &*clock).await;
                 } else if let Err(error) = sequencer.keep(&*clock).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the sequencer's lease was not renewed");
+                    tracing::warn!(error = %crate::telemetry::chain(&error), "the sequencer's lease was not renewed");
                 }
             }
             self.write(sequencer.as_deref_mut(), &mut messages, &mut events).await;
@@ -351,7 +353,7 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = %crate::telemetry::chain(&error),
                     events = rows.len(),
                     "the audit log did not take a batch"
                 );

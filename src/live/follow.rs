@@ -87,11 +87,11 @@ impl Live {
             self.denylist.sweep(now);
             match self.refresh().await {
                 Ok(()) => failing = false,
-                Err(error) if failing => tracing::debug!(error = &error as &dyn std::error::Error, "still no news"),
+                Err(error) if failing => tracing::debug!(error = %crate::telemetry::chain(&error), "still no news"),
                 Err(error) => {
                     failing = true;
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %crate::telemetry::chain(&error),
                         "changes by other processes are not seen until the database answers again"
                     );
                 }

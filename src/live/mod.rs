@@ -165,7 +165,7 @@ impl Live {
             Some(found) => found,
             None => {
                 let unavailable = |error: StoreError| {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "an opaque token could not be looked up");
+                    tracing::warn!(error = %crate::telemetry::chain(&error), "an opaque token could not be looked up");
                     TokenError::Unavailable
                 };
                 let mut reader = self.store.read().await.map_err(unavailable)?;

@@ -183,7 +183,7 @@ async fn check_assertion(asked: &Asked<'_>, client: Option<&Arc<LiveClient>>, jw
         return Ok(false);
     }
     use_up(asked, client_id, &assertion).await.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "an assertion could not be claimed");
+        tracing::warn!(error = %crate::telemetry::chain(&error), "an assertion could not be claimed");
         Refusal { client: Some(Arc::clone(client)), ..Error::Unavailable.into() }
     })
 }

@@ -49,7 +49,7 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<(), Refusal> {
         return Err(Error::InvalidGrant.to(&caller));
     }
     revoke(asked, &caller, &token).await.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a revocation could not be stored");
+        tracing::warn!(error = %crate::telemetry::chain(&error), "a revocation could not be stored");
         Error::Unavailable.to(&caller)
     })
 }

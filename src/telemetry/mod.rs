@@ -17,6 +17,19 @@ pub mod logs;
 #[cfg(feature = "server")]
 mod prometheus;
 
+/// An error with every cause behind it, `: ` between them: what a log line says, and what an answer never does.
+pub fn chain<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl std::fmt::Display + 'a {
+    std::fmt::from_fn(move |f| {
+        write!(f, "{error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    })
+}
+
 pub use family::{Counters, Gauges, Histograms};
 pub use metrics::Metrics;
 

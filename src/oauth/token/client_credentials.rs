@@ -110,7 +110,7 @@ async fn issue(asked: &Asked<'_>, client: &LiveClient, target: &Target, granted:
             };
             let event = event(asked, client, target, granted, jti, ttl);
             keep(asked, text.expose(), token, &event).await.map_err(|error| {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an opaque token could not be stored");
+                tracing::warn!(error = %crate::telemetry::chain(&error), "an opaque token could not be stored");
                 Error::Unavailable
             })?;
             text.expose().clone()
@@ -149,7 +149,7 @@ fn jwt(
         scope: &granted.scope,
     };
     jws::sign(signer, jws::ACCESS_TOKEN, &claims).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, kid = signer.kid(), "a token could not be signed");
+        tracing::error!(error = %crate::telemetry::chain(&error), kid = signer.kid(), "a token could not be signed");
         Error::Server
     })
 }
