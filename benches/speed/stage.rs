@@ -11,6 +11,9 @@ use crate::process::{Server, free_address};
 /// The binary of this build.
 const BINARY: &str = env!("CARGO_BIN_EXE_stockade");
 
+/// An API whose tokens are opaque.
+pub(crate) const OPAQUE: &str = "https://opaque.example";
+
 /// Buckets that never refuse: what is measured is their cost.
 const NO_LIMITS: [(&str, &str); 5] = [
     ("STOCKADE_LIMITS__ADDRESS", "1000000/s burst 100000000"),
@@ -37,6 +40,11 @@ impl Stockade {
         let (address, ops) = (free_address(), free_address());
         let mut settings = NO_LIMITS.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
         settings.push(("STOCKADE_AUDIT_LOG__ISSUANCE".to_owned(), issuance.to_owned()));
+        let port = address.rsplit(':').next().expect("a port");
+        let apis = format!(
+            "[{{ id = \"http://localhost:{port}/demo\", tokens = \"jwt\" }}, {{ id = \"{OPAQUE}\", tokens = \"opaque\" }}]"
+        );
+        settings.push(("STOCKADE_OAUTH__RESOURCES".to_owned(), apis));
         Self::start(&dir, &address, &ops, &settings).await.stop();
         edit(&dir.join("policies"));
         let server = Self::start(&dir, &address, &ops, &settings).await;
@@ -61,15 +69,23 @@ impl Stockade {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// A client of its own; gives its secret.
+    pub(crate) fn create_client(&self, id: &str, more: &[&str]) -> String {
+        let fixed = ["client", "create", "--id", id, "--grant", "client_credentials"];
+        let printed = self.cli(&[&fixed[..], more].concat());
+        let mut words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+        words.find(|word| word.starts_with("stk_cs_")).expect("a secret").to_owned()
+    }
+
     /// Id and secret of one of `dev.env`'s clients.
     pub(crate) fn client(&self, who: &str) -> (&str, &str) {
         (&self.env[&format!("{who}_CLIENT_ID")], &self.env[&format!("{who}_CLIENT_SECRET")])
     }
 
-    /// A token for one of them.
-    pub(crate) async fn token(&self, who: &str, more: &str) -> String {
+    /// A token for a client.
+    pub(crate) async fn token(&self, client: (&str, &str), more: &str) -> String {
         let body = format!("grant_type=client_credentials{more}");
-        let answer = load::once(&self.server.address, &load::form("/oauth/token", self.client(who), &body)).await;
+        let answer = load::once(&self.server.address, &load::form("/oauth/token", client, &body)).await;
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("a JSON answer");
         answer["access_token"].as_str().expect("an access token").to_owned()
     }

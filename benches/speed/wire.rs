@@ -109,14 +109,20 @@ async fn measure_all(report: &mut Report) {
     }
 
     let scopes: Vec<String> = (0..400).map(|n| format!("s{n:03}")).collect();
-    let many = client_with_scopes(&queued, &scopes);
+    let flags: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
+    let many = ("bench-scopes", queued.create_client("bench-scopes", &flags));
+    let opaque =
+        ("bench-opaque", queued.create_client("bench-opaque", &["--scope", "read", "--resource", stage::OPAQUE]));
+    let opaque = (opaque.0, &*opaque.1);
     let pairs = scopes.iter().enumerate().flat_map(|(n, one)| scopes[n + 1..].iter().map(move |other| (one, other)));
     let cold: Vec<_> = pairs
-        .map(|(one, other)| form("/oauth/token", (&many.0, &many.1), &format!("{GRANT}&scope={one}%20{other}")))
+        .map(|(one, other)| form("/oauth/token", (many.0, &many.1), &format!("{GRANT}&scope={one}%20{other}")))
         .collect();
     let demo = queued.client("DEMO");
     let resource = format!("&resource={}", queued.env["API"].replace(':', "%3A").replace('/', "%2F"));
-    let token = queued.token("DEMO", &resource).await;
+    let token = queued.token(demo, &resource).await;
+    let opaque_token = queued.token(opaque, "").await;
+    assert!(opaque_token.starts_with("stk_at_"), "not opaque: {opaque_token}");
     let notes = |token: &str| get("/demo/notes", &format!("Authorization: Bearer {token}\r\n"));
     let tokens = many_tokens(&queued, &resource, 60_000).await;
     let fresh: Vec<Vec<u8>> = tokens.iter().map(|token| notes(token)).collect();
@@ -131,13 +137,18 @@ async fn measure_all(report: &mut Report) {
         case("token", &queued.server, same(vec![form("/oauth/token", demo, &grant)])),
         case("token, cold decision", &queued.server, spread(&cold)),
         case("introspection", &queued.server, same(vec![form("/oauth/introspect", demo, &format!("token={token}"))])),
+        case(
+            "introspection, opaque",
+            &queued.server,
+            same(vec![form("/oauth/introspect", opaque, &format!("token={opaque_token}"))]),
+        ),
         case("JWKS", &queued.server, same(vec![get("/.well-known/jwks.json", "")])),
         case("metadata", &queued.server, same(vec![get("/.well-known/openid-configuration", "")])),
         case("guarded, warm", &queued.server, same(vec![notes(&token)])),
         case("guarded, cold", &queued.server, spread(&fresh)),
     ];
     for (name, set) in [("evaluation, 100", &hundred), ("evaluation, 1,000", &thousand)] {
-        let bearer = format!("{JSON}Authorization: Bearer {}\r\n", set.token("PDP", "").await);
+        let bearer = format!("{JSON}Authorization: Bearer {}\r\n", set.token(set.client("PDP"), "").await);
         cases.push(case(name, &set.server, same(vec![post("/access/v1/evaluation", &bearer, &question())])));
         if name == "evaluation, 100" {
             let batch = post("/access/v1/evaluations", &bearer, &batch());
@@ -175,6 +186,7 @@ fn lines(report: &mut Report, found: &BTreeMap<&'static str, Figures>) {
     cpu("token, cached decision, against hello + sign", "token", "hello + sign", 1.8);
     cpu("token, cold decision, against hello + sign", "token, cold decision", "hello + sign", 2.5);
     cpu("introspection of a JWT seen before against hello", "introspection", "hello", 2.0);
+    cpu("introspection of an opaque token against hello", "introspection, opaque", "hello", 2.0);
     cpu("the outer layers alone against hello", "hello behind our layers", "hello", 1.6);
     cpu("JWKS against hello behind the same layers", "JWKS", "hello behind our layers", 1.15);
     cpu("metadata against hello behind the same layers", "metadata", "hello behind our layers", 1.15);
@@ -194,16 +206,6 @@ fn lines(report: &mut Report, found: &BTreeMap<&'static str, Figures>) {
         let name = "introspection against oidc-provider";
         report.line(name, "req/s", ours.per_second, theirs.per_second, Bound::AtLeast(6.0));
     }
-}
-
-/// A client with many scopes, so that many pairs of them can be asked for: each pair a decision not seen before.
-fn client_with_scopes(server: &Stockade, scopes: &[String]) -> (String, String) {
-    let mut arguments = vec!["client", "create", "--id", "bench-scopes", "--grant", "client_credentials"];
-    arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
-    let printed = server.cli(&arguments);
-    let mut words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
-    let secret = words.find(|word| word.starts_with("stk_cs_")).expect("a secret");
-    ("bench-scopes".to_owned(), secret.to_owned())
 }
 
 /// Distinct tokens for the demo API, each of which the server has issued but not yet verified.
