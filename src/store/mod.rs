@@ -27,7 +27,7 @@ use std::time::Duration;
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection as _, Postgres, Sqlite, SqliteConnection, Transaction};
 
 pub use migrate::MigrationStatus;
 use sql::Conn;
@@ -160,6 +160,9 @@ fn sqlite_pool(options: SqliteConnectOptions, connections: u32) -> SqlitePool {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        // SQLite rolls back by itself when the disk is full; sqlx then takes the connection for still being in a
+        // transaction and never begins another on it.
+        .before_acquire(|conn: &mut SqliteConnection, _| Box::pin(std::future::ready(Ok(!conn.is_in_transaction()))))
         .connect_lazy_with(options)
 }
 

