@@ -219,8 +219,10 @@ impl Snapshot {
         let empty = Map::new();
         let mut sent = declared(context.sent.unwrap_or(&empty), shape);
         sent.retain(|name, _| !OURS.contains(&name.as_str()));
-        if let Some(properties) = action_properties.filter(|_| shape.contains_key("action")) {
-            sent.insert("action".to_owned(), Value::Object(properties.clone()));
+        if let Some(properties) = action_properties
+            && let Some(shape) = self.shapes.properties.get(action)
+        {
+            sent.insert("action".to_owned(), Value::Object(declared(properties, shape)));
         }
         if sent.is_empty() && known.takes_facts {
             return Ok(Given::Facts(context.facts, None));

@@ -12,6 +12,8 @@ pub(crate) type Shape = HashMap<String, bool>;
 pub(crate) struct Shapes {
     pub(crate) entities: HashMap<String, Shape>,
     pub(crate) contexts: HashMap<String, Shape>,
+    /// Of `context.action`, by action id, where there is one.
+    pub(crate) properties: HashMap<String, Shape>,
 }
 
 impl Shapes {
@@ -34,6 +36,8 @@ impl Shapes {
                 let context = action.pointer("/appliesTo/context");
                 let shape = context.map(|context| record(context, space, &common, 0)).unwrap_or_default();
                 shapes.contexts.insert(name.clone(), shape);
+                let inner = context.and_then(|context| attribute(context, "action", space, &common, 0));
+                shapes.properties.extend(inner.map(|inner| (name.clone(), inner)));
             }
         }
         shapes
@@ -71,6 +75,20 @@ fn record(kind: &Value, space: &str, common: &HashMap<String, (&str, &Value)>, d
     }
     let attributes = kind.get("attributes").and_then(Value::as_object).into_iter().flat_map(Map::iter);
     attributes.map(|(name, kind)| (name.clone(), is_decimal(kind, space, common, 0))).collect()
+}
+
+/// The shape of one attribute of a record, when it is a record itself.
+fn attribute(
+    kind: &Value,
+    name: &str,
+    space: &str,
+    common: &HashMap<String, (&str, &Value)>,
+    depth: usize,
+) -> Option<Shape> {
+    if let Some((space, kind)) = target(kind, space, common).filter(|_| depth < 16) {
+        return attribute(kind, name, space, common, depth + 1);
+    }
+    kind.get("attributes")?.get(name).map(|inner| record(inner, space, common, 0))
 }
 
 fn is_decimal(kind: &Value, space: &str, common: &HashMap<String, (&str, &Value)>, depth: usize) -> bool {
@@ -111,12 +129,15 @@ mod tests {
                 type Alias = A::Base;
                 entity F { only: String };
                 action "go" appliesTo { principal: [F], resource: [A::E], context: Alias };
+                action "soft" appliesTo { principal: [F], resource: [A::E], context: { action?: Alias } };
             }"#;
         let (fragment, _) = cedar_policy::SchemaFragment::from_cedarschema_str(text).expect("parses");
         let shapes = Shapes::of(&[fragment.to_json_value().expect("is JSON")]);
         assert_eq!(shapes.entities["A::E"], Shape::from([("x".to_owned(), false), ("d".to_owned(), true)]));
         assert_eq!(shapes.entities["B::F"], Shape::from([("only".to_owned(), false)]));
         assert_eq!(shapes.contexts["go"], shapes.entities["A::E"]);
+        assert_eq!(shapes.properties["soft"], shapes.entities["A::E"]);
+        assert!(!shapes.properties.contains_key("go"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A broken tree: every problem at once, each at its place, and nothing of it in force.
 
-use stockade::policy::{Files, Snapshot, embedded};
+use stockade::policy::{self, Files, Snapshot, embedded};
 
 /// The shipped tree with some files replaced or added.
 fn with(changes: &[(&str, &str)]) -> Result<(), Vec<String>> {
@@ -129,4 +129,27 @@ fn entities_that_do_not_fit_the_schema_are_refused_at_their_place() {
 fn a_tree_without_a_schema_is_refused() {
     let problems = Snapshot::from_files(&Files::new([("x.cedar", OPEN)])).map(|_| ()).expect_err("is broken");
     assert!(problems.iter().any(|p| p.message.starts_with("no `.cedarschema` file")), "{problems:#?}");
+}
+
+#[test]
+fn a_tier_that_is_named_but_not_declared_and_tiers_that_nobody_gets_are_warnings() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (path, text) in embedded().iter().filter(|(path, _)| *path != "rate/tiers.cedar") {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("has one")).expect("is made");
+        std::fs::write(path, text).expect("is written");
+    }
+    let problems = policy::check(dir.path());
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(!problems[0].is_error());
+    assert!(problems[0].to_string().starts_with("tiers.toml: warning: no policy permits `rate:use`"));
+
+    let text = "\n@id(\"r\") permit (principal, action == Stockade::Action::\"rate:use\", resource == Stockade::RateTier::\"gold\");";
+    std::fs::write(dir.path().join("rate.cedar"), text).expect("is written");
+    let problems = policy::check(dir.path());
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    let expected = "rate.cedar:2:1: warning: `r` names Stockade::RateTier::\"gold\", which tiers.toml does not declare; declare it";
+    assert_eq!(problems[0].to_string(), expected);
+    assert!(Snapshot::load(dir.path()).is_ok(), "warnings stop nothing");
+    assert!(policy::check(&dir.path().join("nowhere")).iter().any(policy::Problem::is_error));
 }

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request, Response, Schema, SlotId,
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid, PolicyId, PolicySet, Request, Response,
+    Schema, SlotId,
 };
 use serde_json::Value;
+use stockade::base::{SeededRng, rng};
 use stockade::policy::Index;
 
 use crate::support::skip;
@@ -204,4 +206,59 @@ fn the_index_equals_the_plain_authorizer_on_the_examples_and_their_templates() {
         }
     }
     assert_eq!((allowed, denied), (49, 23), "the corpus holds 49 queries that are allowed and 23 that are denied");
+}
+
+/// One of `list`, by a number that a seeded generator gave.
+fn one<'a, T>(list: &'a [T], random: &SeededRng) -> &'a T {
+    let number = u32::from_le_bytes(rng::bytes::<4>(random));
+    &list[usize::try_from(number).expect("fits") % list.len()]
+}
+
+#[test]
+fn the_index_equals_the_plain_authorizer_on_the_policy_sets_of_the_cedar_paper() {
+    let Some(root) = corpus("examples/oopsla2024-benchmarks/benches") else { return };
+    let sets = [
+        ("gdrive", "policies.cedar", "gdrive"),
+        ("gdrive-templates", "policies.cedar", "gdrive-templates"),
+        ("github", "policies.cedar", "github"),
+        ("github-templates", "policies.cedar", "github-templates"),
+        ("tinytodo", "tinytodo.cedar", "tinytodo"),
+    ];
+    for (seed, (name, file, schema)) in (1..).zip(sets) {
+        let random = SeededRng::new(seed);
+        let dir = root.join(name).join("cedar");
+        let schema = Schema::from_json_str(&text(&dir.join(format!("{schema}.cedarschema.json")))).expect("a schema");
+        // Six entities of each type, each below some of those that come later in the list.
+        let uids: Vec<EntityUid> = (0..6)
+            .flat_map(|id| schema.entity_types().map(move |kind| (kind.clone(), id)).collect::<Vec<_>>())
+            .map(|(kind, id)| EntityUid::from_type_name_and_id(kind, EntityId::new(format!("{id}"))))
+            .collect();
+        let mut rows: Vec<Entity> = schema.action_entities().expect("actions").iter().cloned().collect();
+        for (at, uid) in uids.iter().enumerate() {
+            let above = &uids[(at + 1).min(uids.len())..];
+            let parents = (0..3).filter(|_| !above.is_empty()).map(|_| one(above, &random).clone()).collect();
+            rows.push(Entity::new_no_attrs(uid.clone(), parents));
+        }
+        let entities = Entities::from_entities(rows, None).expect("entities");
+        let mut set = policies(&dir.join(file), None);
+        let templates: Vec<_> =
+            set.templates().map(|t| (t.id().clone(), t.slots().cloned().collect::<Vec<_>>())).collect();
+        for (template, slots) in &templates {
+            for number in 0..20 {
+                let values = slots.iter().map(|slot| (slot.clone(), one(&uids, &random).clone())).collect();
+                set.link(template.clone(), PolicyId::new(format!("{template}.{number}")), values).expect("links");
+            }
+        }
+        let index = Index::new(&set);
+        let actions: Vec<EntityUid> = schema.actions().cloned().collect();
+        let mut kept = 0;
+        for _ in 0..400 {
+            let pick = |list: &[EntityUid]| one(list, &random).clone();
+            let request = Request::new(pick(&uids), pick(&actions), pick(&uids), Context::empty(), None);
+            let request = request.expect("a request");
+            answer(&request, &set, &index, &entities);
+            kept += index.slice_of(&request, &entities).expect("a whole request").num_of_policies();
+        }
+        assert!(kept > 0 && kept < 400 * set.num_of_policies(), "{name}: the slices hold some and not all");
+    }
 }
