@@ -18,6 +18,7 @@ use crate::model::event::kind;
 use crate::model::{Event, Outcome};
 use crate::store::{self, StoreError};
 use crate::telemetry::labels::{Ended, Tick};
+use crate::telemetry::logs;
 use crate::ticks::Ticks;
 
 /// How many expired rows one sweep removes at a time.
@@ -173,7 +174,7 @@ async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
     }
 }
 
-async fn upkeep(parts: &Parts) -> Result<Ended, std::convert::Infallible> {
+async fn upkeep(parts: &Parts) -> Result<Ended, StoreError> {
     let now = parts.clock.now();
     parts.prometheus.upkeep();
     parts.buckets.shrink(parts.clock.monotonic_ns());
@@ -188,5 +189,8 @@ async fn upkeep(parts: &Parts) -> Result<Ended, std::convert::Infallible> {
             parts.metrics.signing_keys.set((alg, state), u64::try_from(count).unwrap_or(0));
         }
     }
+    parts.metrics.log_lines_dropped.with(()).absolute(logs::dropped());
+    let log = store::log::state(&mut parts.store.read_log().await?).await?;
+    parts.metrics.audit_size.set((), u64::try_from(log.size).unwrap_or(0));
     Ok(Ended::Done)
 }

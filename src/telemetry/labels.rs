@@ -227,15 +227,6 @@ labels! {
         /// Counted in another event of the same second.
         Folded = "folded",
     }
-    /// What happened to a signing key.
-    KeyStep as "step" {
-        /// Made and published.
-        Generated = "generated",
-        /// Signs no more.
-        Retired = "retired",
-        /// Left the JWK Set.
-        Deleted = "deleted",
-    }
     /// A periodic task.
     Tick as "tick" {
         /// Moves intake rows to the log.

@@ -2,8 +2,8 @@
 //! everything itself, which costs a fifth of a span with an event inside.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -36,31 +36,26 @@ pub enum LogError {
 }
 
 /// Log output. Keep it until the end: dropping it writes what is queued.
-pub struct Logs {
-    writing: Writing,
-    dropped: Arc<AtomicU64>,
+pub struct Logs(Writing);
+
+/// Lines dropped since the start because stderr was too slow. One count for the process, as there is one stderr.
+static DROPPED: LazyLock<Arc<AtomicU64>> = LazyLock::new(Arc::default);
+
+/// Lines dropped since the start because stderr was too slow.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
 }
 
 impl std::fmt::Debug for Logs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logs").field("dropped", &self.dropped()).finish_non_exhaustive()
+        f.debug_struct("Logs").field("dropped", &dropped()).finish_non_exhaustive()
     }
 }
 
 impl Logs {
-    /// Lines dropped since the start because stderr was too slow.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// The counter behind [`Logs::dropped`], for the tick that publishes it.
-    pub fn dropped_counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.dropped)
-    }
-
     /// Returns when every line so far has been written.
     pub fn flush(&self) {
-        self.writing.flush();
+        self.0.flush();
     }
 }
 
@@ -69,10 +64,9 @@ impl Logs {
 /// # Errors
 /// [`LogError`] when the level does not parse, the process has a subscriber already, or no thread could start.
 pub fn init(format: Format, level: &str) -> Result<Logs, LogError> {
-    let dropped = Arc::new(AtomicU64::new(0));
-    let (lines, writing) = lines::start(io::stderr(), Arc::clone(&dropped)).map_err(LogError::Thread)?;
+    let (lines, writing) = lines::start(io::stderr(), Arc::clone(&DROPPED)).map_err(LogError::Thread)?;
     subscriber(format, level, lines)?.try_init().map_err(LogError::Taken)?;
-    Ok(Logs { writing, dropped })
+    Ok(Logs(writing))
 }
 
 fn subscriber(format: Format, level: &str, lines: Lines) -> Result<impl Subscriber + Send + Sync, LogError> {

@@ -3,8 +3,8 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Bucket, Ended, Endpoint, KeyStep, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass,
-    Tick, TokenFormat, Verification,
+    Activity, Bucket, Ended, Endpoint, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass, Tick,
+    TokenFormat, Verification,
 };
 use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
 
@@ -27,6 +27,8 @@ pub enum Kind {
 /// One entry of the catalogue.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
+    /// The member of [`Metrics`] that holds its handles.
+    pub field: &'static str,
     /// The name on `/metrics`.
     pub name: &'static str,
     /// What it measures.
@@ -56,6 +58,7 @@ macro_rules! catalogue {
         /// Every metric there is.
         pub const CATALOGUE: &[Definition] = &[
             $(Definition {
+                field: stringify!($counter),
                 name: $counter_name,
                 kind: Kind::Counter,
                 labels: <$counter_labels as LabelSet>::KEYS,
@@ -63,6 +66,7 @@ macro_rules! catalogue {
                 help: $counter_help,
             },)*
             $(Definition {
+                field: stringify!($gauge),
                 name: $gauge_name,
                 kind: Kind::Gauge,
                 labels: <$gauge_labels as LabelSet>::KEYS,
@@ -70,6 +74,7 @@ macro_rules! catalogue {
                 help: $gauge_help,
             },)*
             $(Definition {
+                field: stringify!($histogram),
                 name: $histogram_name,
                 kind: Kind::Histogram,
                 labels: <$histogram_labels as LabelSet>::KEYS,
@@ -109,7 +114,6 @@ catalogue! {
         limit_overflows: () = "stockade_limit_overflows_total",
             "Checks answered by a shared bucket because the table had no room for another key.";
         audit_events: (EventClass, Recorded) = "stockade_audit_events_total", "Events handed to the audit log.";
-        keys: KeyStep = "stockade_key_changes_total", "Signing keys made, retired and deleted.";
         ticks: (Tick, Ended) = "stockade_ticks_total", "Runs of periodic tasks.";
         log_lines_dropped: () = "stockade_log_lines_dropped_total", "Log lines dropped because stderr was too slow.";
     }

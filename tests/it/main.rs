@@ -17,3 +17,4 @@ mod oauth;
 mod policy;
 mod store;
 mod support;
+mod telemetry;
