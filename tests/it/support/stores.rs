@@ -5,7 +5,6 @@ use stockade::store::Store;
 /// A store, and what must live as long as it.
 pub(crate) struct TestStore {
     pub(crate) name: &'static str,
-    pub(crate) url: String,
     pub(crate) store: Store,
     _dir: Option<tempfile::TempDir>,
 }
@@ -16,7 +15,7 @@ pub(crate) async fn stores() -> Vec<TestStore> {
     if let Some(url) = super::postgres::postgres() {
         let store = Store::open(&url).await.expect("PostgreSQL opens");
         store.migrate().await.expect("PostgreSQL migrates");
-        stores.push(TestStore { name: "PostgreSQL", url, store, _dir: None });
+        stores.push(TestStore { name: "PostgreSQL", store, _dir: None });
     }
     stores
 }
@@ -27,5 +26,5 @@ pub(crate) async fn sqlite() -> TestStore {
     let url = format!("sqlite:{}", dir.path().join("stockade.db").display());
     let store = Store::open(&url).await.expect("SQLite opens");
     store.migrate().await.expect("SQLite migrates");
-    TestStore { name: "SQLite", url, store, _dir: Some(dir) }
+    TestStore { name: "SQLite", store, _dir: Some(dir) }
 }
