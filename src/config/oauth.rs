@@ -17,8 +17,6 @@ pub struct Oauth {
     pub jwks_max_age: Duration,
     /// How long a key signs.
     pub key_lifetime: Duration,
-    /// How long introspection's answer for an opaque token may be cached.
-    pub introspection_cache: Duration,
     /// APIs beside the issuer itself.
     pub resources: Vec<ResourceServer>,
 }
@@ -52,7 +50,6 @@ impl Default for Oauth {
             signing_algs: Algorithm::ALL.to_vec(),
             jwks_max_age: Duration::from_secs(300),
             key_lifetime: Duration::from_secs(90 * 86_400),
-            introspection_cache: Duration::from_secs(5),
             resources: Vec::new(),
         }
     }
@@ -71,7 +68,6 @@ impl Oauth {
             signing_algs: r.list("oauth.signing_algs", d.signing_algs.clone(), alg),
             jwks_max_age: r.parsed("oauth.jwks_max_age", d.jwks_max_age, text::duration),
             key_lifetime: r.parsed("oauth.key_lifetime", d.key_lifetime, text::duration),
-            introspection_cache: r.parsed("oauth.introspection_cache", d.introspection_cache, text::duration),
             resources: r
                 .tables("oauth.resources", |f| {
                     Some(ResourceServer {

@@ -9,7 +9,7 @@ use super::super::local::Local;
 use super::super::output::{self, Format, Output};
 use crate::base::{Clock as _, SystemClock, Timestamp};
 use crate::config::text;
-use crate::model::{Outcome, event};
+use crate::model::{Outcome, PrincipalRef, event};
 use crate::policy::Resource;
 use crate::store::log::{self, Filter, Stored};
 
@@ -25,8 +25,8 @@ pub(in crate::cli) struct FilterArgs {
     /// Before this: an RFC 3339 time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Who: Client::"app", or just app for a client
-    #[arg(long, value_name = "PRINCIPAL")]
+    /// Who: Operator::local, User::ada, or just app for a client
+    #[arg(long, value_name = "PRINCIPAL", value_parser = principal)]
     principal: Option<String>,
     /// What was done: notes:write, token:issue, client:create …
     #[arg(long, value_name = "ACTION")]
@@ -38,7 +38,7 @@ pub(in crate::cli) struct FilterArgs {
     #[arg(long, value_name = "RESOURCE")]
     resource: Option<String>,
     /// The kind of event: token.issued, decision, rate.limited …
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = event::kind::ALL)]
     kind: Option<String>,
     /// The request's X-Request-ID
     #[arg(long, value_name = "ID")]
@@ -75,15 +75,22 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Ok(SystemClock.now().minus(ago))
 }
 
+/// As events spell it: `Type::"id"`, which a shell makes hard to write.
+fn principal(text: &str) -> Result<String, String> {
+    let (kind, id) = text.split_once("::").unwrap_or(("Client", text));
+    let id = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
+    if kind.is_empty() || id.is_empty() {
+        return Err("write Type::id, or the id of a client".to_owned());
+    }
+    Ok(PrincipalRef::new(kind, id).to_string())
+}
+
 impl FilterArgs {
     fn filter(&self) -> Filter {
-        // `Client::"app"` is what a shell makes hard to write.
-        let principal =
-            self.principal.as_ref().map(|p| if p.contains("::") { p.clone() } else { format!("Client::{p:?}") });
         Filter {
             since: self.since,
             until: self.until,
-            principal,
+            principal: self.principal.clone(),
             action: self.action.clone(),
             outcome: self.outcome.clone(),
             resource: self.resource.clone(),

@@ -3,6 +3,7 @@
 mod audit;
 mod clients;
 mod dev;
+mod docs;
 mod keys;
 mod policies;
 mod setup;

@@ -15,12 +15,12 @@ const TRIES: usize = 100;
 
 /// What is looked for: what it is, and the query that finds it.
 const EVENTS: [(&str, &str); 6] = [
-    ("the issuance", "kind=token.issued&principal=Client::%22demo%22&limit=1"),
-    ("the allowed call", "kind=decision&outcome=allowed&principal=Client::%22demo%22&limit=1"),
-    ("the refusal", "kind=decision&outcome=denied&principal=Client::%22reader%22&limit=1"),
-    ("the slowing", "kind=rate.limited&principal=Client::%22reader%22&limit=1"),
-    ("the introspection", "kind=token.introspected&outcome=allowed&principal=Client::%22demo%22&limit=1"),
-    ("the revocation", "kind=token.revoked&principal=Client::%22demo%22&limit=1"),
+    ("the issuance", "kind=token.issued&principal=demo&limit=1"),
+    ("the allowed call", "kind=decision&outcome=allowed&principal=demo&limit=1"),
+    ("the refusal", "kind=decision&outcome=denied&principal=reader&limit=1"),
+    ("the slowing", "kind=rate.limited&principal=reader&limit=1"),
+    ("the introspection", "kind=token.introspected&outcome=allowed&principal=demo&limit=1"),
+    ("the revocation", "kind=token.revoked&principal=demo&limit=1"),
 ];
 
 impl Tour<'_> {
