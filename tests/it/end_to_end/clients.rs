@@ -46,3 +46,24 @@ async fn openid_client_obtains_introspects_uses_and_revokes_tokens() {
     command.arg(script("node/client.mjs")).env("OUTSIDE_NODE", node);
     drive(&Stage::dev().await, command).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openid_client_authenticates_with_a_key_of_its_own() {
+    let (Some(node), Some(_)) = (installed("node"), installed("node/node_modules/openid-client")) else {
+        return skip("openid-client is not installed: run tests/outside/install");
+    };
+    let stage = Stage::dev().await;
+    let (private, public) = (stage.data().join("private.jwk"), stage.data().join("public.jwks"));
+    let run = |act: &str| {
+        let mut command = Command::new("node");
+        command.arg(script("node/private_key.mjs")).arg(act).arg(&private).env("OUTSIDE_NODE", &node);
+        command
+    };
+    let mut keys = run("keys");
+    keys.arg(&public);
+    drive(&stage, keys).await;
+    let (public, api) = (public.to_str().expect("a path"), stage.var("API"));
+    let create = ["client", "create", "--id", "signer", "--grant", "client_credentials", "--scope", "notes:read"];
+    stage.cli_ok(&[&create[..], &["--resource", api, "--jwks", public]].concat());
+    drive(&stage, run("use")).await;
+}
