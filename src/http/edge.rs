@@ -23,6 +23,7 @@ use super::info::{Info, RequestInfo};
 use super::problem::{Kind, Problem};
 use super::request_id::REQUEST_ID;
 use super::trace::TRACEPARENT;
+use super::unread::Unread;
 use crate::base::{Clock, Rng};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{Endpoint, StatusClass};
@@ -139,6 +140,7 @@ where
         request.extensions_mut().insert(Info(Arc::clone(&info)));
         let route = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
+        let unread = Unread::watch(&mut request);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let in_flight = InFlight::enter(&parts.metrics);
@@ -158,6 +160,7 @@ where
                 }
                 Err(_) => Problem::new(Kind::Timeout).detail("try again later").into_response(),
             };
+            unread.announce(response.headers_mut());
             parts.finish(&mut response, &info, &method, route.as_ref());
             Ok(response)
         })

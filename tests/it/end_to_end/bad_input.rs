@@ -258,3 +258,19 @@ async fn bytes_that_are_no_http_and_headers_without_end_harm_nobody() {
     }
     unharmed(stage).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_before_the_body_says_that_the_connection_ends() {
+    let stage = Stage::dev().await;
+    let address = stage.issuer.replace("http://localhost", "127.0.0.1");
+    let mut peer = TcpStream::connect(&address).await.expect("a connection");
+    let head = "POST /demo/notes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n";
+    peer.write_all(head.as_bytes()).await.expect("the head is sent");
+    // The body never comes: the fence refuses without it.
+    let mut answer = String::new();
+    let read = tokio::time::timeout(super::stage::SOON, peer.read_to_string(&mut answer)).await;
+    read.expect("the connection ends").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    unharmed(stage).await;
+}
