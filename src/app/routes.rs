@@ -9,7 +9,7 @@ use super::{Parts, StartError};
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::health::Ops;
 use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
-use crate::limits::Limit;
+use crate::limits::{Ceiling, Limit};
 use crate::{access, audit, oauth};
 
 /// Both listeners' routes.
@@ -21,17 +21,18 @@ pub(super) struct Routes {
 
 pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let config = &parts.config;
-    let edge = Edge::new(
-        edge::Settings {
-            trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
-            hsts: config.server.issuer.starts_with("https:"),
-            timeout: Some(config.http.request_timeout),
-            body_limit: config.http.body_limit,
-        },
-        Arc::clone(&parts.metrics),
-        Arc::clone(&parts.clock),
-        Arc::clone(&parts.rng),
-    );
+    let ceiling = &config.limits.ceiling;
+    let ceiling = Limit::new(ceiling.count.get(), ceiling.per, ceiling.burst.get())?;
+    let public = edge::Settings {
+        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+        hsts: config.server.issuer.starts_with("https:"),
+        timeout: Some(config.http.request_timeout),
+        body_limit: config.http.body_limit,
+        ceiling: Some(Arc::new(Ceiling::new(ceiling, Arc::clone(&parts.clock)))),
+    };
+    // Probes and scrapes are answered while the public listener is at its ceiling.
+    let ops_edge = edge(parts, edge::Settings { ceiling: None, ..public.clone() });
+    let public_edge = edge(parts, public);
     let ops = ops(parts);
     let draining = ops.draining();
     let guard = Arc::new(guard(parts)?);
@@ -43,7 +44,11 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     if config.demo {
         public = public.merge(demo::router(&fence));
     }
-    Ok(Routes { public: edge.wrap(public), ops: edge.wrap(ops.router()), draining })
+    Ok(Routes { public: public_edge.wrap(public), ops: ops_edge.wrap(ops.router()), draining })
+}
+
+fn edge(parts: &Parts, settings: edge::Settings) -> Edge {
+    Edge::new(settings, Arc::clone(&parts.metrics), Arc::clone(&parts.clock), Arc::clone(&parts.rng))
 }
 
 fn oauth(parts: &Parts) -> Result<Router, StartError> {

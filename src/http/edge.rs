@@ -25,8 +25,9 @@ use super::request_id::REQUEST_ID;
 use super::trace::TRACEPARENT;
 use super::unread::Unread;
 use crate::base::{Clock, Rng};
+use crate::limits::Ceiling;
 use crate::telemetry::Metrics;
-use crate::telemetry::labels::{Endpoint, StatusClass};
+use crate::telemetry::labels::{Bucket, Endpoint, Limited, StatusClass};
 
 /// What every answer carries unless its handler said otherwise.
 const DEFAULTS: [(HeaderName, HeaderValue); 7] = [
@@ -54,6 +55,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// The largest request body in bytes.
     pub body_limit: usize,
+    /// A limit that all requests share; `None` for none. Beyond it the answer is 503, without any work.
+    pub ceiling: Option<Arc<Ceiling>>,
 }
 
 impl Default for Settings {
@@ -63,6 +66,7 @@ impl Default for Settings {
             hsts: false,
             timeout: Some(Duration::from_secs(30)),
             body_limit: 65_536,
+            ceiling: None,
         }
     }
 }
@@ -140,6 +144,10 @@ where
         request.extensions_mut().insert(Info(Arc::clone(&info)));
         let route = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
+        if let Some(mut refusal) = parts.over_the_ceiling() {
+            parts.finish(&mut refusal, &info, &method, route.as_ref());
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         let unread = Unread::watch(&mut request);
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -172,6 +180,18 @@ fn internal() -> Problem {
 }
 
 impl Parts {
+    /// The refusal, when too many requests come at once. The member `error` is what an OAuth library reads.
+    fn over_the_ceiling(&self) -> Option<Response> {
+        let checked = self.settings.ceiling.as_ref()?.check(1);
+        let result = if checked.is_ok() { Limited::Allowed } else { Limited::Refused };
+        self.metrics.limit_checks.add((Bucket::Ceiling, result));
+        let wait = checked.err()?.retry_after_secs();
+        let problem =
+            Problem::new(Kind::Unavailable).detail("too many requests at once: try again after `Retry-After`");
+        let problem = problem.with("error", "temporarily_unavailable");
+        Some(problem.header(header::RETRY_AFTER, HeaderValue::from(wait)).into_response())
+    }
+
     fn finish(&self, response: &mut Response, info: &RequestInfo, method: &Method, route: Option<&MatchedPath>) {
         if response.status().is_client_error() || response.status().is_server_error() {
             shape(response, &info.request_id);

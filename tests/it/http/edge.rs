@@ -16,6 +16,7 @@ use stockade::base::{ManualClock, SeededRng, Timestamp};
 use stockade::http::edge::Settings;
 use stockade::http::health::Ops;
 use stockade::http::{Edge, Info, Kind, Problem, TrustedProxies, body};
+use stockade::limits::{Ceiling, Limit};
 use stockade::telemetry::Prometheus;
 use tower::ServiceExt as _;
 
@@ -148,6 +149,24 @@ async fn a_handler_s_own_caching_is_kept_and_https_is_said_where_it_is_true() {
     let (parts, _) = stage.get("/cached").await;
     assert_eq!(parts.headers["cache-control"], "public, max-age=60");
     assert_eq!(parts.headers["strict-transport-security"], "max-age=31536000");
+}
+
+#[tokio::test]
+async fn beyond_the_ceiling_everyone_is_asked_to_come_back() {
+    let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
+    let ceiling = Ceiling::new(Limit::per_second(1, 2).unwrap(), clock);
+    let stage = stage_with(Settings { ceiling: Some(Arc::new(ceiling)), ..Settings::default() });
+    for _ in 0..2 {
+        assert_eq!(stage.get("/cached").await.0.status, StatusCode::OK);
+    }
+    let (parts, body) = stage.get("/cached").await;
+    assert_eq!((parts.status, &parts.headers["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap()));
+    assert_eq!(
+        (&body["type"], &body["error"]),
+        (&"urn:stockade:problem:unavailable".into(), &"temporarily_unavailable".into())
+    );
+    let text = stage.prometheus.render();
+    assert!(text.contains("stockade_limit_checks_total{bucket=\"ceiling\",result=\"refused\"} 1"), "{text}");
 }
 
 #[tokio::test]
