@@ -5,7 +5,7 @@ run:
 	cargo run --quiet -- dev --tour
 
 test: lint outside
-	cargo test --quiet
+	cargo test --quiet --no-fail-fast
 
 lint:
 	cargo fmt --check

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn shapes_follow_common_types_across_namespaces() {
         let text = r#"
-            namespace A { type Base = { x: Long, d: decimal }; entity E = Base; }
+            namespace A { type Base = { x: Long, d: decimal }; entity E { x: Long, d: decimal }; }
             namespace B {
                 type Alias = A::Base;
                 entity F { only: String };
