@@ -14,8 +14,8 @@
 //! use stockade::enforce::Fence;
 //!
 //! let fence = Fence::builder("https://auth.example.com").jwks(jwks).policies("policies").build()?;
-//! let guarded = tower::ServiceBuilder::new().layer(fence.layer());
-//! # let _ = guarded; Ok(())
+//! let layer = fence.layer(); // `axum::Router::layer`, or any `tower` service
+//! # let _ = layer; Ok(())
 //! # }
 //! ```
 

@@ -151,10 +151,7 @@ pub fn explain_spelled(snapshot: &Snapshot, spelled: &Spelled<'_>) -> Result<Exp
     let entity = snapshot.spelled(&asker, &spelled.attributes, &parents)?;
     let principal = Principal::of(asker, Some(entity), false);
     let about = uid(spelled.resource)?;
-    let entity = match snapshot.route_named(&about) {
-        Some(route) => route,
-        None => snapshot.spelled(&about, &serde_json::Map::new(), &[])?,
-    };
+    let entity = snapshot.spelled(&about, &serde_json::Map::new(), &[])?;
     let resource = Resource::of(about, Some(entity), false);
     let context = WireContext::new(&spelled.facts, Some(&spelled.context));
     let known = snapshot.wire_context(spelled.action, None, &context);

@@ -1,7 +1,5 @@
 //! Entities that arrive by name: on the wire of AuthZEN, on the command line, in the tests of a policy tree.
 
-use std::collections::HashSet;
-
 use cedar_policy::{Context, Entity, EntityId, EntityUid};
 use serde_json::{Map, Value, json};
 
@@ -134,7 +132,7 @@ impl Snapshot {
         attributes: &Map<String, Value>,
         parents: &[EntityUid],
     ) -> Result<Entity, String> {
-        let row = self.entities.get(uid);
+        let row = self.rows.get(uid).and_then(|row| row.entity.as_ref());
         if attributes.is_empty()
             && parents.is_empty()
             && let Some(row) = row
@@ -155,7 +153,7 @@ impl Snapshot {
             if let Some(stored) = stored.get("attrs") {
                 all = stored.clone();
             }
-            above.extend(self.entities.ancestors(uid).into_iter().flatten().cloned());
+            above.extend(self.ancestors(uid));
         }
         if let Some(all) = all.as_object_mut() {
             all.extend(attributes.clone());
@@ -200,9 +198,10 @@ impl Snapshot {
         entity.map(|entity| Some((uid, Found::Built(entity)))).map_err(|_| DenyReason::InvalidRequest)
     }
 
+    /// Everything that a row is in.
     fn ancestors(&self, uid: &EntityUid) -> Vec<EntityUid> {
-        let above: HashSet<EntityUid> = self.entities.ancestors(uid).into_iter().flatten().cloned().collect();
-        above.into_iter().collect()
+        let row = self.rows.get(uid).and_then(|row| row.entity.clone());
+        row.map(|row| row.into_inner().2.into_iter().collect()).unwrap_or_default()
     }
 
     pub(crate) fn wire_context<'a>(

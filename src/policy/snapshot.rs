@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub(crate) authorizer: Authorizer,
     /// Static entities and the actions of the schema.
     pub(crate) entities: Entities,
-    /// The same, each ready to be asked about.
+    /// The same and the declared routes, each ready to be asked about.
     pub(crate) rows: HashMap<EntityUid, Arc<Node>>,
     /// By `id`, which no two namespaces share.
     pub(crate) actions: HashMap<Arc<str>, Action>,
@@ -135,11 +135,6 @@ impl Snapshot {
         Some(if audience.starts_with('/') { format!("{issuer}{audience}") } else { audience.clone() })
     }
 
-    /// The entity of a declared route.
-    pub(crate) fn route_named(&self, uid: &EntityUid) -> Option<Entity> {
-        self.routes.all.iter().find(|route| route.resource.0.uid == *uid)?.resource.0.entity.clone()
-    }
-
     /// An annotation of a policy, such as `description`.
     pub fn annotation(&self, policy: &str, key: &str) -> Option<&str> {
         self.set.annotation(&cedar_policy::PolicyId::new(policy), key)
@@ -189,7 +184,9 @@ impl Snapshot {
             })
             .collect();
         let serial = next_serial();
-        let rows = entities.iter().map(|row| (row.uid(), Node::made_by(serial, row.clone(), true))).collect();
+        let of_routes = routes.all.iter().filter_map(|route| route.resource.0.entity.as_ref());
+        let rows = entities.iter().chain(of_routes);
+        let rows = rows.map(|row| (row.uid(), Node::made_by(serial, row.clone(), true))).collect();
         unknown_tiers(&set, &tiers, &places, files, problems);
         Some(Self {
             index: Index::new(&set),

@@ -260,10 +260,7 @@ fn entity(snapshot: &Snapshot, spelled: &Spelled) -> Result<(cedar_policy::Entit
     let uid = |text: &str| spelled_uid(text).ok_or(format!("`{text}` is no entity; write it like `Client::\"demo\"`"));
     let parents = parents.iter().map(|text| uid(text)).collect::<Result<Vec<_>, _>>()?;
     let uid = uid(text)?;
-    let entity = match snapshot.route_named(&uid) {
-        Some(route) if attributes.is_empty() && parents.is_empty() => route,
-        _ => snapshot.spelled(&uid, attributes, &parents)?,
-    };
+    let entity = snapshot.spelled(&uid, attributes, &parents)?;
     Ok((uid, entity))
 }
 

@@ -167,3 +167,20 @@ fn an_engine_without_a_snapshot_denies_everything() {
     assert_eq!((issuance.decision.denied, issuance.scopes), (Some(DenyReason::NoSnapshot), vec![]));
     assert_eq!(engine.tier(&principal, "demo", &facts).map_err(|d| d.denied), Err(Some(DenyReason::NoSnapshot)));
 }
+
+#[test]
+fn a_declared_route_is_known_by_name_with_the_api_it_is_in() {
+    let snapshot = Snapshot::embedded().expect("loads");
+    let ada = snapshot.subject("user", "ada", json!({ "disabled": false }).as_object()).expect("fits");
+    let facts = facts().scopes("notes:read");
+    let context = WireContext::new(&facts, None);
+    let decide = |id: &str, properties: Option<serde_json::Value>| {
+        let route = snapshot.object("route", id, properties.as_ref().and_then(|p| p.as_object()));
+        route.map(|route| snapshot.decide_wire(&ada, "notes:list", None, &route, &context).denied)
+    };
+    let sent = || Some(json!({ "method": "GET", "path": "/x", "class": "x" }));
+    assert_eq!(decide("GET /demo/notes", None), Ok(None));
+    assert_eq!(decide("GET /demo/notes", sent()), Ok(None), "its API does not depend on what is sent");
+    assert_eq!(decide("GET /elsewhere", sent()), Ok(Some(DenyReason::NoPermit)));
+    assert_eq!(decide("GET /elsewhere", None), Err(DenyReason::InvalidRequest));
+}
