@@ -5,23 +5,28 @@ use std::sync::Arc;
 use super::Evaluate;
 use super::answer;
 use super::question::{Malformed, Many, Question, Semantic, Thing};
+use crate::audit_log::NotRecorded;
 use crate::http::who_may::{Guard, May};
 use crate::model::{Decision, DenyReason, Outcome, PrincipalRef, event};
 use crate::policy::{Facts, Prepared, Principal, Resource, Snapshot, WireContext};
 use crate::telemetry::labels::Point;
 
 /// The answer to one question, as JSON.
-pub(super) fn single(guard: &Guard, may: &May<Evaluate>, question: &Question<'_>) -> Vec<u8> {
+pub(super) async fn single(
+    guard: &Guard,
+    may: &May<Evaluate>,
+    question: &Question<'_>,
+) -> Result<Vec<u8>, NotRecorded> {
     let snapshot = guard.engine.snapshot();
     let facts = Facts::at(guard.clock.now());
-    let decision = Asking::new(guard, may, snapshot.as_deref(), &facts).ask(question);
+    let decision = Asking::new(guard, may, snapshot.as_deref(), &facts).ask(question).await?;
     let mut out = Vec::with_capacity(128);
     answer::write(&mut out, &decision);
-    out
+    Ok(out)
 }
 
 /// The answers to a batch, as JSON: as many as there are questions, or up to the one that decided.
-pub(super) fn batch(guard: &Guard, may: &May<Evaluate>, many: &Many<'_>) -> Vec<u8> {
+pub(super) async fn batch(guard: &Guard, may: &May<Evaluate>, many: &Many<'_>) -> Result<Vec<u8>, NotRecorded> {
     let snapshot = guard.engine.snapshot();
     let facts = Facts::at(guard.clock.now());
     let mut asking = Asking::new(guard, may, snapshot.as_deref(), &facts);
@@ -33,7 +38,7 @@ pub(super) fn batch(guard: &Guard, may: &May<Evaluate>, many: &Many<'_>) -> Vec<
         }
         let allowed = match question {
             Ok(question) => {
-                let decision = asking.ask(question);
+                let decision = asking.ask(question).await?;
                 answer::write(&mut out, &decision);
                 decision.is_allowed()
             }
@@ -52,7 +57,7 @@ pub(super) fn batch(guard: &Guard, may: &May<Evaluate>, many: &Many<'_>) -> Vec<
         }
     }
     out.extend_from_slice(b"]}");
-    out
+    Ok(out)
 }
 
 /// Questions under one snapshot. What one question shares with the one before it (subject, resource, context: the very
@@ -85,7 +90,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Decides, counts and records.
-    fn ask(&mut self, question: &Question<'a>) -> Decision {
+    async fn ask(&mut self, question: &Question<'a>) -> Result<Decision, NotRecorded> {
         let guard = self.guard;
         let began = guard.clock.monotonic_ns();
         let (decision, subject, resource) = self.decide(question);
@@ -97,8 +102,11 @@ impl<'a> Asking<'a> {
         event.action = Some(Arc::from(question.action));
         event.resource = Some(Arc::from(resource));
         let event = event.decided(&decision).with("asked_by", self.may.caller.token.client_id.as_str());
-        guard.audit.queue(event);
-        decision
+        match self.snapshot {
+            Some(snapshot) if snapshot.records_before(&decision) => guard.audit.record(event).await?,
+            _ => guard.audit.queue(event),
+        }
+        Ok(decision)
     }
 
     fn decide(&mut self, question: &Question<'a>) -> (Decision, PrincipalRef, String) {

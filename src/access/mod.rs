@@ -19,9 +19,10 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
-use self::question::Malformed;
+use self::question::{Asked, Malformed};
+use crate::audit_log::NotRecorded;
 use crate::http::who_may::{Guard, May, Permission};
-use crate::http::{Kind, body};
+use crate::http::{Kind, Problem, body};
 use crate::policy::Resource;
 
 /// Largest body of a request, in bytes.
@@ -76,26 +77,33 @@ async fn configuration(State(ctx): State<Ctx>) -> Response {
 }
 
 async fn evaluation(State(ctx): State<Ctx>, may: May<Evaluate>, request: Request) -> Response {
-    match read(request)
-        .await
-        .and_then(|body| question::single(&body).map(|one| evaluate::single(&ctx.guard, &may, &one)))
-    {
-        Ok(answer) => json_answer(StatusCode::OK, answer),
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(malformed) => return refuse(&malformed),
+    };
+    match question::single(&body) {
+        Ok(one) => answered(evaluate::single(&ctx.guard, &may, &one).await),
         Err(malformed) => refuse(&malformed),
     }
 }
 
 async fn evaluations(State(ctx): State<Ctx>, may: May<Evaluate>, request: Request) -> Response {
-    let answered = read(request).await.and_then(|body| {
-        let batch = question::batch(&body)?;
-        Ok(match batch {
-            question::Asked::One(one) => evaluate::single(&ctx.guard, &may, &one),
-            question::Asked::Many(many) => evaluate::batch(&ctx.guard, &may, &many),
-        })
-    });
-    match answered {
-        Ok(answer) => json_answer(StatusCode::OK, answer),
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(malformed) => return refuse(&malformed),
+    };
+    match question::batch(&body) {
+        Ok(Asked::One(one)) => answered(evaluate::single(&ctx.guard, &may, &one).await),
+        Ok(Asked::Many(many)) => answered(evaluate::batch(&ctx.guard, &may, &many).await),
         Err(malformed) => refuse(&malformed),
+    }
+}
+
+/// The answer, if everything that a policy wants recorded first was.
+fn answered(answer: Result<Vec<u8>, NotRecorded>) -> Response {
+    match answer {
+        Ok(body) => json_answer(StatusCode::OK, body),
+        Err(NotRecorded) => Problem::new(Kind::NotRecorded).detail("try again later").into_response(),
     }
 }
 

@@ -35,5 +35,5 @@ pub mod nginx;
 pub use fence::{Fence, FenceBuilder, FenceError};
 pub use layer::{FenceLayer, Fenced};
 pub use pipeline::Admitted;
-pub use recorder::{Recorder, Traced};
+pub use recorder::{NotRecorded, Recorded, Recorder, Traced};
 pub use tokens::{Jwks, Tokens, Verified};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, Uri};
 
 use super::path;
-use super::recorder::Recorder;
+use super::recorder::{NotRecorded, Recorder};
 use super::refused::{Refused, Why};
 use super::tokens::Tokens;
 use crate::base::{Clock, Rng};
@@ -111,22 +111,28 @@ impl Pipeline {
         let known = Known { principal: self.tokens.principal(&token), token };
         let Some(snapshot) = self.engine.snapshot() else {
             let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
-            return Err(self.denied(ask, &known, None, &decision));
+            return Err(self.denied(ask, None, &known, None, &decision).await);
         };
         let Some(route) = snapshot.route(ask.method, ask.uri.path()) else {
             let decision = Decision::deny(DenyReason::NoRoute, Arc::clone(snapshot.digest()));
-            return Err(self.denied(ask, &known, None, &decision));
+            return Err(self.denied(ask, Some(&snapshot), &known, None, &decision).await);
         };
         if !self.is_for_us(&snapshot, &route, &known.token) {
             self.metrics.token_verifications.add(Verification::Invalid);
             return Err(self.no_token(ask, Refusal::Token));
         }
         self.metrics.token_verifications.add(Verification::Valid);
-        self.decide(ask, &snapshot, known, route)
+        self.decide(ask, &snapshot, known, route).await
     }
 
     /// Decision, tier, event. One snapshot answers all of it.
-    fn decide(&self, ask: &Ask<'_>, snapshot: &Snapshot, known: Known, route: RouteMatch) -> Result<Admitted, Refused> {
+    async fn decide(
+        &self,
+        ask: &Ask<'_>,
+        snapshot: &Snapshot,
+        known: Known,
+        route: RouteMatch,
+    ) -> Result<Admitted, Refused> {
         let began = self.clock.monotonic_ns();
         let facts = Facts::at(self.clock.now()).scopes(&known.token.scope).address(ask.info.address);
         let decision = snapshot.decide(&Question {
@@ -142,12 +148,12 @@ impl Pipeline {
         self.metrics.decision_seconds.record_ns(ask.point, self.clock.monotonic_ns().saturating_sub(began));
         let tier = match tier {
             Ok(Some(tier)) => tier,
-            Ok(None) => return Err(self.denied(ask, &known, Some(&route), &decision)),
-            Err(no_tier) => return Err(self.denied(ask, &known, Some(&route), &no_tier)),
+            Ok(None) => return Err(self.denied(ask, Some(snapshot), &known, Some(&route), &decision).await),
+            Err(no_tier) => return Err(self.denied(ask, Some(snapshot), &known, Some(&route), &no_tier).await),
         };
         let Some(spent) = self.spend(&known, &route, tier) else {
             let no_tier = Decision { denied: Some(DenyReason::NoTier), ..decision };
-            return Err(self.denied(ask, &known, Some(&route), &no_tier));
+            return Err(self.denied(ask, Some(snapshot), &known, Some(&route), &no_tier).await);
         };
         self.metrics.decisions.add((ask.point, None));
         let allowed = spent.verdict.is_allowed();
@@ -159,7 +165,9 @@ impl Pipeline {
         let mut event = event.with("tier", &*spent.tier.name);
         let event_id: Arc<str> = event.id.as_str().into();
         if allowed {
-            self.recorder.record(event);
+            if self.keep(snapshot, &decision, event).await.is_err() {
+                return Err(Refused { why: Why::NotRecorded, event_id });
+            }
             return Ok(Admitted { token: known.token, principal: known.principal, route, decision, event_id, spent });
         }
         event.reason = Some(Arc::from("rate_limited"));
@@ -192,11 +200,10 @@ impl Pipeline {
     }
 
     fn is_for_us(&self, snapshot: &Snapshot, route: &RouteMatch, token: &AccessToken) -> bool {
-        let has = |wanted: &str| token.aud.iter().any(|aud| aud == wanted);
-        match &self.audience {
-            Some(audience) => has(audience),
-            None => snapshot.audience(&route.route.api, &self.issuer).is_some_and(|audience| has(&audience)),
-        }
+        token.aud.iter().any(|aud| match &self.audience {
+            Some(audience) => *aud == **audience,
+            None => snapshot.is_audience(&route.route.api, &self.issuer, aud),
+        })
     }
 
     /// Refuses somebody who is not known: folded, because anyone can cause it.
@@ -213,12 +220,37 @@ impl Pipeline {
         self.stranger(ask, event::kind::UNAUTHENTICATED, reason, Why::Bearer(refusal))
     }
 
+    /// Records a decision, first or in its turn, as the policies that determined it want.
+    async fn keep(&self, snapshot: &Snapshot, decision: &Decision, event: Event) -> Result<(), NotRecorded> {
+        match snapshot.records_before(decision) {
+            true => self.recorder.before(event).await,
+            false => {
+                self.recorder.record(event);
+                Ok(())
+            }
+        }
+    }
+
     /// Refuses a known caller: recorded one by one.
-    fn denied(&self, ask: &Ask<'_>, known: &Known, route: Option<&RouteMatch>, decision: &Decision) -> Refused {
+    async fn denied(
+        &self,
+        ask: &Ask<'_>,
+        snapshot: Option<&Snapshot>,
+        known: &Known,
+        route: Option<&RouteMatch>,
+        decision: &Decision,
+    ) -> Refused {
         self.metrics.decisions.add((ask.point, decision.denied));
         let event = self.event(ask, known, route, event::kind::DECISION, Outcome::Denied).decided(decision);
         let event_id = event.id.as_str().into();
-        self.recorder.record(event);
+        match snapshot {
+            None => self.recorder.record(event),
+            Some(snapshot) => {
+                if self.keep(snapshot, decision, event).await.is_err() {
+                    return Refused { why: Why::NotRecorded, event_id };
+                }
+            }
+        }
         let reason = decision.denied.unwrap_or(DenyReason::NoPermit);
         let scope = route.and_then(|route| route.route.scope.as_ref());
         let lacks = scope.filter(|wanted| !known.token.scopes().any(|scope| *scope == ***wanted));

@@ -31,6 +31,8 @@ pub(crate) enum Why {
     Bearer(Refusal),
     /// The token cannot be checked now.
     Unavailable,
+    /// It could not be recorded, and a policy wants that first.
+    NotRecorded,
     /// Policy says no.
     Policy(DenyReason),
     /// The tier is used up.
@@ -45,7 +47,7 @@ impl Refused {
             Why::Address(_) | Why::Tier(_) => StatusCode::TOO_MANY_REQUESTS,
             Why::Path => StatusCode::BAD_REQUEST,
             Why::Bearer(refusal) => refusal.status(),
-            Why::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Why::Unavailable | Why::NotRecorded => StatusCode::SERVICE_UNAVAILABLE,
             Why::Policy(_) => StatusCode::FORBIDDEN,
         }
     }
@@ -58,6 +60,7 @@ impl Refused {
                 .detail("the path is not in normal form: resolve `.` and `..`, and encode only what must be encoded"),
             Why::Bearer(refusal) => refusal.problem(),
             Why::Unavailable => Problem::new(Kind::Unavailable).detail("the token cannot be checked now: try again"),
+            Why::NotRecorded => Problem::new(Kind::NotRecorded).detail("try again later"),
             Why::Policy(reason) => Problem::new(Kind::Forbidden)
                 .detail("no policy allows this caller to do this: ask for a policy or a role")
                 .with("reason", reason.as_str()),
@@ -78,7 +81,7 @@ impl Refused {
         match &self.why {
             Why::Address(verdict) => verdict.retry_after_secs(),
             Why::Tier(spent) => spent.verdict.retry_after_secs(),
-            Why::Path | Why::Bearer(_) | Why::Unavailable | Why::Policy(_) => None,
+            Why::Path | Why::Bearer(_) | Why::Unavailable | Why::NotRecorded | Why::Policy(_) => None,
         }
     }
 }

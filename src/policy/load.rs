@@ -220,6 +220,9 @@ fn lint(path: &str, id: &str, policy: &Policy, wrong: &mut dyn FnMut(String)) {
     if path.starts_with("grant/") && policy.effect() == Effect::Forbid {
         wrong(format!("`{id}` forbids, and grant/ holds only `permit`; move it to guard/"));
     }
+    if let Some(when) = policy.annotation("record").filter(|when| *when != "before") {
+        wrong(format!("`{id}`: `@record(\"{when}\")` means nothing; write `@record(\"before\")` or leave it out"));
+    }
     let open = policy.principal_constraint() == cedar_policy::PrincipalConstraint::Any
         && policy.action_constraint() == cedar_policy::ActionConstraint::Any
         && policy.resource_constraint() == cedar_policy::ResourceConstraint::Any;

@@ -17,6 +17,7 @@ use super::shape::Shapes;
 use super::tiers::Tiers;
 use super::types::WireTypes;
 use crate::base::Timestamp;
+use crate::model::Decision;
 
 /// See the module. Share it as `Arc`; every decision names its [`Snapshot::digest`].
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub(crate) struct Action {
 pub(crate) struct Known {
     pub(crate) id: Arc<str>,
     pub(crate) effect: Effect,
+    /// `@record("before")`.
+    pub(crate) record_before: bool,
 }
 
 /// What [`load`] puts together.
@@ -129,10 +132,18 @@ impl Snapshot {
         self.routes.find(method, path)
     }
 
-    /// The `aud` that tokens for an API of `routes.toml` must have, given who issues them.
-    pub fn audience(&self, api: &str, issuer: &str) -> Option<String> {
-        let audience = self.routes.audiences.get(api)?;
-        Some(if audience.starts_with('/') { format!("{issuer}{audience}") } else { audience.clone() })
+    /// Whether `aud` is what tokens for an API of `routes.toml` must have, given who issues them.
+    pub fn is_audience(&self, api: &str, issuer: &str, aud: &str) -> bool {
+        self.routes.audiences.get(api).is_some_and(|audience| match audience.starts_with('/') {
+            true => aud.strip_prefix(issuer) == Some(audience),
+            false => aud == audience,
+        })
+    }
+
+    /// Whether a policy that determined `decision` wants it recorded before the answer leaves: `@record("before")`.
+    pub fn records_before(&self, decision: &Decision) -> bool {
+        let ids = decision.policies.iter().chain(&decision.errors);
+        ids.filter_map(|id| self.policies.get(id)).any(|known| known.record_before)
     }
 
     /// An annotation of a policy, such as `description`.
@@ -180,7 +191,8 @@ impl Snapshot {
             .policies()
             .map(|policy| {
                 let id: Arc<str> = <_ as AsRef<str>>::as_ref(policy.id()).into();
-                (Arc::clone(&id), Known { id, effect: policy.effect() })
+                let record_before = policy.annotation("record") == Some("before");
+                (Arc::clone(&id), Known { id, effect: policy.effect(), record_before })
             })
             .collect();
         let serial = next_serial();

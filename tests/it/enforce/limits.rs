@@ -5,9 +5,9 @@ use std::time::Duration;
 use http_body_util::Empty;
 use serde_json::json;
 use stockade::base::Timestamp;
-use stockade::enforce::{Admitted, Fence, FenceError};
+use stockade::enforce::{Admitted, Fence, FenceError, NotRecorded, Recorded, Recorder};
 use stockade::limits::Limit;
-use stockade::model::Outcome;
+use stockade::model::{Event, Outcome};
 use stockade::policy::{Files, Snapshot, embedded};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -151,4 +151,33 @@ async fn any_tower_service_can_stand_behind_the_layer_and_sees_who_called() {
     assert_eq!(events[0].time, Timestamp::from_secs(1_800_000_000));
     assert_eq!(events[0].policies, [std::sync::Arc::from("demo.notes.list")]);
     assert_eq!(events[0].data["jti"], "at_reader");
+}
+
+/// Records, and fails when it must record first.
+#[derive(Debug)]
+struct Full;
+
+impl Recorder for Full {
+    fn record(&self, _: Event) {}
+
+    fn before(&self, _: Event) -> Recorded<'_> {
+        Box::pin(std::future::ready(Err(NotRecorded)))
+    }
+}
+
+#[tokio::test]
+async fn what_a_policy_wants_recorded_first_does_not_proceed_when_it_cannot_be() {
+    let text = r#"@id("demo.notes.list") @record("before")
+        permit (principal, action == Notes::Action::"notes:list", resource in Stockade::Api::"demo");
+        @id("demo.notes.write") permit (principal, action == Notes::Action::"notes:write", resource);"#;
+    let kept = embedded().iter().copied().filter(|(path, _)| *path != "grant/demo.cedar");
+    let snapshot = Snapshot::from_files(&Files::new(kept.chain([("grant/demo.cedar", text)]))).expect("loads");
+    let stage = Stage::with(|builder| builder.snapshot(snapshot).recorder(std::sync::Arc::new(Full)));
+    let token = bearer(&stage, "demo", "notes:read notes:write");
+    let answer = stage.call("GET", "/demo/notes", &[&token]).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (503, &json!("urn:stockade:problem:not-recorded")));
+    let asked = stage.ask("GET", "/demo/notes", token.strip_prefix("Bearer ")).await;
+    assert_eq!((asked.status.as_u16(), asked.header("x-stockade-status")), (403, Some("503")));
+    // What no such policy determined proceeds: the body is missing, which only the handler can know.
+    assert_eq!(stage.call("POST", "/demo/notes", &[&token]).await.status, 415);
 }

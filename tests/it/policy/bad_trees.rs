@@ -59,6 +59,12 @@ fn guards_only_forbid_and_grants_only_permit() {
 }
 
 #[test]
+fn a_record_annotation_that_means_nothing_is_refused() {
+    let text = format!("@id(\"x\") @record(\"after\") {OPEN}");
+    assert!(only(&[("grant/x.cedar", &text)]).contains("`@record(\"after\")` means nothing"));
+}
+
+#[test]
 fn a_permit_of_everything_to_everyone_is_refused() {
     let problem = only(&[("grant/x.cedar", "@id(\"x\") permit (principal, action, resource);")]);
     assert!(problem.contains("`x` permits everything to everyone"), "{problem}");
