@@ -28,9 +28,8 @@ impl Query {
         };
         for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
-                let nearest = known
-                    .iter()
-                    .max_by(|a, b| strsim::jaro_winkler(a, &name).total_cmp(&strsim::jaro_winkler(b, &name)));
+                let near = |known: &str| strsim::jaro_winkler(known, &name);
+                let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.75);
                 let name: String = name.chars().take(64).collect();
                 let hint = nearest.map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
                 all.wrong(&name, format!("there is no such parameter{hint}"));

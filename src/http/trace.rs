@@ -42,9 +42,19 @@ impl Trace {
 
     /// The value to send on: our span as parent.
     pub fn header(&self) -> HeaderValue {
-        let flags = if self.sampled { "01" } else { "00" };
-        let text = format!("00-{}-{}-{flags}", hex(&self.trace_id), hex(&self.span_id));
-        HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        // 00-trace-span-flags, without a string on the way: every answer has one.
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (trace, span) = (self.trace_id.iter().flat_map(digits), self.span_id.iter().flat_map(digits));
+        for (to, from) in text.iter_mut().skip(3).zip(trace) {
+            *to = from;
+        }
+        for (to, from) in text.iter_mut().skip(36).zip(span) {
+            *to = from;
+        }
+        if let Some(last) = text.last_mut() {
+            *last = if self.sampled { b'1' } else { b'0' };
+        }
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 
@@ -58,9 +68,14 @@ fn nonzero<const N: usize>(random: &dyn Rng) -> [u8; N] {
     bytes
 }
 
+/// A byte as two lower-case hex digits.
+fn digits(byte: &u8) -> [u8; 2] {
+    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + (n - 10) };
+    [digit(byte >> 4), digit(byte & 15)]
+}
+
 fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + (n - 10) });
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    bytes.iter().flat_map(digits).map(char::from).collect()
 }
 
 fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
