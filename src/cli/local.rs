@@ -1,7 +1,7 @@
 //! The configured store, opened by someone at the machine: `Operator::"local"`.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::failure::Failure;
 use super::output;
@@ -10,7 +10,7 @@ use crate::base::{Clock as _, SystemClock, SystemRng, id};
 use crate::config::{self, Config};
 use crate::crypto::seal::Sealer;
 use crate::model::{Decision, Event, Outcome};
-use crate::policy::{Engine, Facts, Principal, Question, Resource, Snapshot};
+use crate::policy::{Facts, Principal, Question, Resource, Snapshot};
 use crate::store::{Store, StoreError, Tx, events};
 
 /// What a command that works on the store needs.
@@ -20,7 +20,7 @@ pub(super) struct Local {
     pub(super) store: Store,
     pub(super) clock: SystemClock,
     pub(super) rng: SystemRng,
-    pub(super) engine: Engine,
+    snapshot: OnceLock<Arc<Snapshot>>,
     operator: Principal,
 }
 
@@ -59,8 +59,6 @@ impl Local {
     /// not: `stockade migrate` does that.
     pub(super) async fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let config = configured(path)?;
-        let engine = Engine::new();
-        engine.install(snapshot_or_shipped(&config)?);
         let store = Store::open(config.database.url.expose()).await?;
         if !store.is_shared() {
             store.migrate().await?;
@@ -68,7 +66,16 @@ impl Local {
             return Err(Failure::failed("the database is behind this version: run `stockade migrate`"));
         }
         let operator = Principal::operator("local");
-        Ok(Self { config, store, clock: SystemClock, rng: SystemRng, engine, operator })
+        Ok(Self { config, store, clock: SystemClock, rng: SystemRng, snapshot: OnceLock::new(), operator })
+    }
+
+    /// The policies in force, loaded when the first decision needs them.
+    pub(super) fn policies(&self) -> Result<Arc<Snapshot>, Failure> {
+        if let Some(snapshot) = self.snapshot.get() {
+            return Ok(Arc::clone(snapshot));
+        }
+        let loaded = snapshot_or_shipped(&self.config)?;
+        Ok(Arc::clone(self.snapshot.get_or_init(|| loaded)))
     }
 
     /// Whether the operator may: the decision, or its denial recorded and told.
@@ -79,7 +86,8 @@ impl Local {
         resource: &Resource,
     ) -> Result<Decision, Failure> {
         let facts = Facts::at(self.clock.now());
-        let decision = self.engine.decide(&Question { principal: &self.operator, action, resource, facts: &facts });
+        let decision =
+            self.policies()?.decide(&Question { principal: &self.operator, action, resource, facts: &facts });
         let Some(reason) = decision.denied else { return Ok(decision) };
         let event = self.event(kind, Outcome::Denied, action, &resource.name()).decided(&decision);
         let mut tx = self.store.begin().await?;

@@ -111,7 +111,7 @@ async fn issue(local: &Local, args: &IssueArgs) -> Result<(), Failure> {
     let facts = Facts::at(now).scopes(&wanted);
     let scopes: Vec<&str> = asked.iter().map(String::as_str).collect();
     let grant = GrantType::ClientCredentials.as_str();
-    let given = local.engine.issuance(&client.principal, grant, &Resource::api(aud), &scopes, &facts);
+    let given = local.policies()?.issuance(&client.principal, grant, &Resource::api(aud), &scopes, &facts);
     if let Some(reason) = given.decision.denied {
         let event =
             local.event(event::kind::TOKEN_REFUSED, Outcome::Denied, "token:mint", aud).decided(&given.decision);

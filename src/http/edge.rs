@@ -144,11 +144,12 @@ where
         request.extensions_mut().insert(Info(Arc::clone(&info)));
         let route = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
+        let unread = Unread::watch(&mut request);
         if let Some(mut refusal) = parts.over_the_ceiling() {
             parts.finish(&mut refusal, &info, &method, route.as_ref());
+            unread.announce(refusal.headers_mut());
             return Box::pin(std::future::ready(Ok(refusal)));
         }
-        let unread = Unread::watch(&mut request);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let in_flight = InFlight::enter(&parts.metrics);
