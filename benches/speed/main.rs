@@ -14,6 +14,7 @@
 
 mod append;
 mod buckets;
+mod compare;
 mod decisions;
 mod floor;
 mod load;
@@ -42,7 +43,8 @@ fn main() {
 type Section = (&'static str, fn(&mut report::Report));
 
 /// In process first: nothing else runs then.
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
+    ("compare", compare::measure),
     ("buckets", buckets::measure),
     ("decisions", decisions::measure),
     ("append", append::measure),

@@ -99,7 +99,7 @@ impl Pipeline {
         let token = match self.tokens.verify(text, self.clock.now()).await {
             Ok(token) => token,
             Err(error) => {
-                self.metrics.token_verifications.add(verification(error));
+                self.metrics.token_verifications.add(bearer::verification(error));
                 return Err(match error {
                     TokenError::Unavailable => {
                         self.stranger(ask, event::kind::UNAUTHENTICATED, error.as_str(), Why::Unavailable)
@@ -276,23 +276,5 @@ impl Pipeline {
             event.resource = Some(Arc::clone(&route.route.name));
         }
         event.with("jti", known.token.jti.as_str())
-    }
-}
-
-const fn verification(error: TokenError) -> Verification {
-    match error {
-        TokenError::Expired => Verification::Expired,
-        TokenError::Revoked => Verification::Revoked,
-        TokenError::Unavailable => Verification::Unavailable,
-        TokenError::Malformed
-        | TokenError::WrongType
-        | TokenError::Critical
-        | TokenError::UnknownKey
-        | TokenError::WrongAlgorithm
-        | TokenError::BadSignature
-        | TokenError::BadClaims
-        | TokenError::WrongIssuer
-        | TokenError::NotYetValid
-        | TokenError::Unknown => Verification::Invalid,
     }
 }

@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::problem::{Kind, Problem};
+use crate::crypto::verify::TokenError;
+use crate::telemetry::labels::Verification;
 
 /// Longest token that is looked at, in bytes.
 const LONGEST: usize = 8192;
@@ -110,6 +112,25 @@ pub fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> 
         return Err(Refusal::Token);
     }
     Ok(token)
+}
+
+/// What a failed verification counts as.
+pub const fn verification(error: TokenError) -> Verification {
+    match error {
+        TokenError::Expired => Verification::Expired,
+        TokenError::Revoked => Verification::Revoked,
+        TokenError::Unavailable => Verification::Unavailable,
+        TokenError::Malformed
+        | TokenError::WrongType
+        | TokenError::Critical
+        | TokenError::UnknownKey
+        | TokenError::WrongAlgorithm
+        | TokenError::BadSignature
+        | TokenError::BadClaims
+        | TokenError::WrongIssuer
+        | TokenError::NotYetValid
+        | TokenError::Unknown => Verification::Invalid,
+    }
 }
 
 #[cfg(test)]

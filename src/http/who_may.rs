@@ -85,7 +85,7 @@ impl Guard {
         let token = match self.live.verify(text, self.clock.now()).await {
             Ok(token) => token,
             Err(error) => {
-                self.metrics.token_verifications.add(verification(error));
+                self.metrics.token_verifications.add(bearer::verification(error));
                 if error == TokenError::Unavailable {
                     return Err(Problem::new(Kind::Unavailable).detail("the token cannot be checked now: try again"));
                 }
@@ -157,24 +157,6 @@ impl Guard {
         let mut event = info.event(kind, Outcome::Denied, &*self.clock, &*self.rng);
         event.reason = Some(Arc::from(reason));
         event
-    }
-}
-
-const fn verification(error: TokenError) -> Verification {
-    match error {
-        TokenError::Expired => Verification::Expired,
-        TokenError::Revoked => Verification::Revoked,
-        TokenError::Unavailable => Verification::Unavailable,
-        TokenError::Malformed
-        | TokenError::WrongType
-        | TokenError::Critical
-        | TokenError::UnknownKey
-        | TokenError::WrongAlgorithm
-        | TokenError::BadSignature
-        | TokenError::BadClaims
-        | TokenError::WrongIssuer
-        | TokenError::NotYetValid
-        | TokenError::Unknown => Verification::Invalid,
     }
 }
 

@@ -26,10 +26,11 @@ impl Server {
     async fn ready(&mut self, ops: u16) {
         let url = format!("http://127.0.0.1:{ops}/readyz");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
         let answers = async {
             while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 assert!(self.0.try_wait().unwrap().is_none(), "it ended before it was ready");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                poll.tick().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(60), answers).await.expect("ready within a minute");
@@ -38,12 +39,13 @@ impl Server {
     async fn term(mut self) -> Option<i32> {
         let asked = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
         assert!(asked.success());
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
         let ended = async {
             loop {
                 if let Some(status) = self.0.try_wait().unwrap() {
                     return status.code();
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                poll.tick().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends within a minute")
