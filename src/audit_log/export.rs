@@ -15,6 +15,8 @@ use crate::store::log::Stored;
 use crate::store::{self, Store, StoreError};
 
 const PAGE: i64 = 1000;
+/// How long an export waits for the intake to be moved.
+const PATIENCE_NS: u64 = 2_000_000_000;
 
 /// What a line of an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,8 +126,16 @@ pub async fn export(
     clock: &dyn Clock,
     out: &mut impl Write,
 ) -> Result<u64, ExportError> {
-    // The intake is read first: what waits now is either still waiting below or has a number by then.
-    let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
+    // What is recorded and has no number yet is in no tree: a moment's patience, and the sequencer has moved it.
+    let deadline_ns = clock.monotonic_ns().saturating_add(PATIENCE_NS);
+    let waiting = loop {
+        // The intake is read before the head: what waits now is either still waiting below or has a number by then.
+        let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
+        if waiting.is_empty() || clock.monotonic_ns() >= deadline_ns {
+            break waiting;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
     let note = checkpoint::sign_now(store, origin, key, clock.now()).await?;
     let head = checkpoint::Checkpoint::open(&note, &key.public())
         .map_err(|e| StoreError::Corrupt { table: "checkpoints", problem: e.to_string() })?;

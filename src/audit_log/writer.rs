@@ -341,10 +341,10 @@ impl Writer {
                     // A caller that gave up has answered 503: its event would claim what did not happen.
                     if !ack.is_closed() {
                         rows.push(Row::new(&event, &*rng));
-                        acks.push(ack);
+                        acks.push((ack, Some(event)));
                     }
                 }
-                Message::Flush(ack) => acks.push(ack),
+                Message::Flush(ack) => acks.push((ack, None)),
             }
         }
         let result = if rows.is_empty() { Ok(()) } else { self.commit(sequencer, &rows).await };
@@ -367,9 +367,19 @@ impl Writer {
                 Err(NotRecorded)
             }
         };
-        for ack in acks {
-            if ack.send(answer).is_err() {
-                tracing::debug!("a caller left before its event was recorded");
+        for (ack, event) in acks {
+            if ack.send(answer).is_err()
+                && let (Ok(()), Some(event)) = (answer, event)
+            {
+                // The caller gave up while this commit ran, and answered 503: the log must not claim more.
+                let mut withheld = Event::new(kind::ANSWER_WITHHELD, Outcome::Failed, self.log.0.clock.now(), &*rng);
+                withheld.principal = event.principal;
+                withheld.request_id = event.request_id;
+                withheld.action = event.action;
+                withheld.resource = event.resource;
+                withheld.reason = Some("recorded_too_late".into());
+                let withheld = withheld.with("event", event.id).with("kind", event.kind);
+                self.log.queue(withheld);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -16,17 +16,23 @@ use serde_json::json;
 use super::fence::Fence;
 use super::pipeline::Admitted;
 use crate::base::{Clock, Rng, Timestamp, id};
+use crate::crypto::b64url;
 use crate::http::{Kind, Problem, body};
 
 /// Notes kept; older ones make room.
 const MOST_NOTES: usize = 1000;
 /// Longest text of a note in characters.
 const LONGEST_NOTE: usize = 1000;
-/// Notes in one answer.
+/// Notes in one answer, unless asked otherwise.
 const PAGE: usize = 50;
+/// Notes in one answer at most.
+const LARGEST_PAGE: usize = 500;
 
 #[derive(Clone, Debug, Serialize)]
 struct Note {
+    /// Its place in the order; what a cursor says.
+    #[serde(skip)]
+    number: u64,
     id: String,
     text: String,
     author: Arc<str>,
@@ -57,9 +63,32 @@ pub fn router(fence: &Fence) -> Router {
     Router::new().route("/demo/notes", get(list).post(add)).route_layer(fence.layer()).with_state(Arc::new(notes))
 }
 
-async fn list(State(notes): State<Arc<Notes>>) -> Response {
-    let newest: Vec<Note> = notes.notes.lock().iter().rev().take(PAGE).cloned().collect();
-    Json(json!({ "items": newest, "next_cursor": null })).into_response()
+async fn list(State(notes): State<Arc<Notes>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut limit = PAGE;
+    let mut below = u64::MAX;
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query.as_deref().unwrap_or("")).unwrap_or_default();
+    for (name, value) in &pairs {
+        match name.as_str() {
+            "limit" => {
+                let asked = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+                limit = asked.ok_or_else(|| Problem::parameter("limit", "must be a number from 1 to 500"))?;
+            }
+            "cursor" => {
+                let number = b64url::decode_array::<8>(value).map(u64::from_be_bytes);
+                below =
+                    number.ok_or_else(|| Problem::parameter("cursor", "is none of ours: begin again without it"))?;
+            }
+            _ => {}
+        }
+    }
+    let kept = notes.notes.lock();
+    let mut newest: Vec<Note> =
+        kept.iter().rev().skip_while(|note| note.number >= below).take(limit + 1).cloned().collect();
+    drop(kept);
+    let more = newest.len() > limit;
+    newest.truncate(limit);
+    let next = newest.last().filter(|_| more).map(|note| b64url::encode(&note.number.to_be_bytes()));
+    Ok(Json(json!({ "items": newest, "next_cursor": next })).into_response())
 }
 
 async fn add(
@@ -75,6 +104,7 @@ async fn add(
     }
     let now = notes.clock.now();
     let note = Note {
+        number: 0,
         id: id::new("note", now, &*notes.rng),
         text,
         author: Arc::clone(&caller.principal.reference().id),
@@ -85,7 +115,8 @@ async fn add(
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
-fn keep(notes: &mut VecDeque<Note>, note: Note) {
+fn keep(notes: &mut VecDeque<Note>, mut note: Note) {
+    note.number = notes.back().map_or(0, |last| last.number + 1);
     while notes.len() >= MOST_NOTES {
         notes.pop_front();
     }
@@ -101,7 +132,10 @@ mod tests {
         let mut notes = VecDeque::new();
         for number in 0..=MOST_NOTES {
             let created_at = Timestamp::from_secs(0);
-            keep(&mut notes, Note { id: number.to_string(), text: "x".to_owned(), author: "a".into(), created_at });
+            keep(
+                &mut notes,
+                Note { number: 0, id: number.to_string(), text: "x".to_owned(), author: "a".into(), created_at },
+            );
         }
         assert_eq!(notes.len(), MOST_NOTES);
         assert_eq!(notes.front().map(|note| note.id.as_str()), Some("1"));

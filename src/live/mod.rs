@@ -150,7 +150,10 @@ impl Live {
             return Err(TokenError::Revoked);
         }
         match self.clients.load().get(&*token.client_id) {
-            Some(client) if !client.client.disabled => Ok(token),
+            // A client made again under an old id is another client: what the old one held stays dead.
+            Some(client) if !client.client.disabled && token.iat.as_secs() >= client.client.created_at.as_secs() => {
+                Ok(token)
+            }
             Some(_) | None => Err(TokenError::Revoked),
         }
     }

@@ -113,13 +113,15 @@ pub mod kind {
     pub const AUDIT_READ: &str = "audit.read";
     /// Events were dropped because the queue was full; `count` says how many.
     pub const AUDIT_GAP: &str = "audit.gap";
+    /// An event is recorded, but its commit came too late and the answer it allowed did not leave; `data.event` names it.
+    pub const ANSWER_WITHHELD: &str = "answer.withheld";
     /// A process started serving.
     pub const SERVICE_STARTED: &str = "service.started";
     /// A process stopped serving.
     pub const SERVICE_STOPPED: &str = "service.stopped";
 
     /// Every kind.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -133,6 +135,7 @@ pub mod kind {
         POLICY_REJECTED,
         AUDIT_READ,
         AUDIT_GAP,
+        ANSWER_WITHHELD,
         SERVICE_STARTED,
         SERVICE_STOPPED,
     ];

@@ -35,7 +35,7 @@ pub(super) async fn run(command: &Command, config: Option<&Path>) -> Result<(), 
     if let Command::Verify(args) = command
         && args.export.is_some()
     {
-        return seal::verify_export(args);
+        return seal::verify_export(args, config).await;
     }
     let local = Local::open(config).await?;
     let done = match command {

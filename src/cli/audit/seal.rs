@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +26,8 @@ pub(in crate::cli) struct VerifyArgs {
     /// An export, `-` for stdin [default: the configured store]
     #[arg(value_name = "EXPORT")]
     pub(super) export: Option<PathBuf>,
-    /// The log's public key as `audit checkpoint` told it, in base64: proves who made the export
+    /// The log's public key as `audit checkpoint` told it, in base64: proves who made the export [default: the key of
+    /// the deployment that --config names]
     #[arg(long, value_name = "KEY", value_parser = public_key, requires = "export")]
     key: Option<PublicKey>,
     #[command(flatten)]
@@ -76,23 +77,34 @@ pub(in crate::cli) async fn checkpoint(local: &Local) -> Result<(), Failure> {
 pub(in crate::cli) async fn verify_store(local: &Local, args: &VerifyArgs) -> Result<(), Failure> {
     let key = opened(local, "audit:verify").await?;
     local.sequence().await?;
-    told(args.output, verify::store(&local.store, &key.public()).await)
+    told(args.output, verify::store(&local.store, &key.public()).await, true)
 }
 
-pub(super) fn verify_export(args: &VerifyArgs) -> Result<(), Failure> {
-    let trusted = args.key.as_ref().map(|key| &key.0);
+/// Without `--key` the signer is the one of the deployment that `--config` names; with neither, the key in the export is
+/// believed, and the answer says that nobody checked whose it is.
+pub(super) async fn verify_export(args: &VerifyArgs, config: Option<&Path>) -> Result<(), Failure> {
+    let trusted = match (&args.key, config) {
+        (Some(key), _) => Some(key.0),
+        (None, Some(config)) => {
+            let local = Local::open(Some(config)).await?;
+            let key = opened(&local, "audit:verify").await?;
+            local.store.close().await;
+            Some(key.public())
+        }
+        (None, None) => None,
+    };
     let result = match &args.export {
         Some(file) if file.as_os_str() != "-" => {
             let open = File::open(file);
             let open = open.map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
-            verify::export(BufReader::new(Counted::new(open, "lines verified")), trusted)
+            verify::export(BufReader::new(Counted::new(open, "lines verified")), trusted.as_ref())
         }
-        _ => verify::export(BufReader::new(Counted::new(io::stdin().lock(), "lines verified")), trusted),
+        _ => verify::export(BufReader::new(Counted::new(io::stdin().lock(), "lines verified")), trusted.as_ref()),
     };
-    told(args.output, result)
+    told(args.output, result, trusted.is_some())
 }
 
-fn told(output: Output, result: Result<Report, VerifyError>) -> Result<(), Failure> {
+fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool) -> Result<(), Failure> {
     let report = match result {
         Ok(report) => report,
         // What cannot be read is neither whole nor changed.
@@ -109,8 +121,9 @@ fn told(output: Output, result: Result<Report, VerifyError>) -> Result<(), Failu
     let (size, root) = head.map_or((0, "-".to_owned()), |head| (head.size, STANDARD.encode(head.root)));
     let json = json!({
         "verified": true, "entries": report.entries, "erased": report.erased, "waiting": report.waiting,
-        "signed_size": size, "root": root,
+        "signed_size": size, "root": root, "signer_checked": signer_known,
     });
+    let signer = if signer_known { "checked" } else { "not checked: give --key or --config" };
     let rows = [
         ("verified", "yes".to_owned()),
         ("entries", report.entries.to_string()),
@@ -118,6 +131,7 @@ fn told(output: Output, result: Result<Report, VerifyError>) -> Result<(), Failu
         ("waiting", report.waiting.to_string()),
         ("signed_size", size.to_string()),
         ("root", root),
+        ("signer", signer.to_owned()),
     ];
     output::record(output.output, &json, &rows)
 }

@@ -44,11 +44,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if place.listen == place.ops_listen {
         return Err(Failure::usage("--listen and --ops-listen must differ"));
     }
+    let lock = place.lock()?;
     place.furnish()?;
     let config = configured(&place, args.tour)?;
     let logs = serve::start_logs(&config.log)?;
     let done = serve::runtime()?.block_on(start(&place, config, args.tour));
     logs.flush();
+    drop(lock);
     done
 }
 

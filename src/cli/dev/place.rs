@@ -70,10 +70,20 @@ impl Place {
         self.dir.join("dev.env")
     }
 
-    /// Writes what is missing, and brings addresses up to date. What was edited stays.
-    pub(super) fn furnish(&self) -> Result<(), Failure> {
+    /// Takes the directory for this process, until the lock is dropped or the process ends, however it ends.
+    pub(super) fn lock(&self) -> Result<fs::File, Failure> {
         let dir = self.dir.display();
         fs::create_dir_all(&self.dir).map_err(|e| Failure::failed(format!("cannot make {dir}: {e}")))?;
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.dir.join("dev.lock"));
+        let file = file.map_err(|e| Failure::failed(format!("cannot write in {dir}: {e}")))?;
+        file.try_lock().map_err(|_| {
+            Failure::failed(format!("{dir} is in use by another `stockade dev`: stop it, or choose another --data"))
+        })?;
+        Ok(file)
+    }
+
+    /// Writes what is missing, and brings addresses up to date. What was edited stays.
+    pub(super) fn furnish(&self) -> Result<(), Failure> {
         let file = self.config();
         match fs::read_to_string(&file) {
             Ok(text) => {

@@ -35,12 +35,12 @@ struct Running {
 
 impl Running {
     fn start(store: &Store, queue: usize) -> Self {
-        let settings = Settings {
-            origin: ORIGIN.to_owned(),
-            queue,
-            patience: Duration::from_secs(30),
-            checkpoint_every: Duration::from_secs(60),
-        };
+        Self::patient(store, queue, Duration::from_secs(30))
+    }
+
+    fn patient(store: &Store, queue: usize, patience: Duration) -> Self {
+        let settings =
+            Settings { origin: ORIGIN.to_owned(), queue, patience, checkpoint_every: Duration::from_secs(60) };
         let (log, worker) = AuditLog::new(
             store.clone(),
             key(),
@@ -316,4 +316,28 @@ async fn a_flood_of_refusals_is_one_event_with_a_count() {
         .sum();
     assert_eq!(counts, 10_000);
     assert!(text.lines().count() <= 4, "{text}");
+}
+
+/// Who gave up and answered 503 is not in the log as having succeeded: the event is absent, or another takes it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_was_recorded_too_late_is_taken_back() {
+    for test in stores().await {
+        let running = Running::patient(&test.store, 4096, Duration::from_millis(1));
+        let records = (0..400).map(|n| {
+            let (log, event) = (running.log.clone(), event(n));
+            tokio::spawn(async move { (event.id.clone(), log.record(event).await.is_ok()) })
+        });
+        let mut answers = Vec::new();
+        for record in records.collect::<Vec<_>>() {
+            answers.push(record.await.expect("joined"));
+        }
+        running.log.flush().await.expect("flushed");
+        running.stop().await;
+        let text = exported(&test.store).await;
+        for (id, recorded) in answers {
+            let present = text.contains(&format!(r#""id":"{id}""#));
+            let withheld = text.contains(&format!(r#""event":"{id}""#));
+            assert_eq!((present, withheld), (recorded || withheld, present && !recorded), "{}: {id}", test.name);
+        }
+    }
 }

@@ -55,3 +55,23 @@ async fn a_note_that_is_none_is_refused_and_nothing_is_kept() {
     }
     assert_eq!(list(&stage).await["items"], json!([]));
 }
+
+#[tokio::test]
+async fn pages_of_notes_follow_each_other_and_a_bad_limit_is_told() {
+    let stage = Stage::new();
+    for text in ["one", "two", "three"] {
+        assert_eq!(post(&stage, &json!({ "text": text }).to_string(), "application/json").await.status, 201);
+    }
+    let bearer = format!("Bearer {}", stage.token("reader", "notes:read"));
+    let (mut texts, mut path) = (Vec::new(), "/demo/notes?limit=2".to_owned());
+    loop {
+        let page = stage.call("GET", &path, &[&bearer]).await.json();
+        texts.extend(page["items"].as_array().expect("a list").iter().map(|note| note["text"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/demo/notes?limit=2&cursor={cursor}");
+    }
+    assert_eq!(texts, ["three", "two", "one"]);
+    for bad in ["limit=0", "limit=501", "limit=x", "cursor=x"] {
+        assert_eq!(stage.call("GET", &format!("/demo/notes?{bad}"), &[&bearer]).await.status, 400, "{bad}");
+    }
+}

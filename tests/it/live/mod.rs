@@ -201,3 +201,23 @@ async fn keys_rotate_by_themselves_published_before_used_and_kept_until_the_last
         assert!(gone, "{}: the old key leaves in the end", test.name);
     }
 }
+
+#[tokio::test]
+async fn a_client_made_again_does_not_inherit_the_tokens_of_the_old_one() {
+    for test in stores().await {
+        let clock = clock();
+        add_client(&test.store).await;
+        let live = live(&test.store, &clock).await;
+        let (text, _) = issue(&test.store, clock.now()).await;
+        assert!(live.verify(&text, clock.now()).await.is_ok(), "{}", test.name);
+        clock.advance(Duration::from_secs(2));
+        let mut again = client("c");
+        again.created_at = clock.now();
+        let mut tx = test.store.begin().await.expect("begin");
+        clients::delete(&mut tx, "c").await.expect("delete");
+        clients::insert(&mut tx, &again).await.expect("insert");
+        tx.commit().await.expect("commit");
+        live.refresh().await.expect("refreshed");
+        assert_eq!(live.verify(&text, clock.now()).await, Err(TokenError::Revoked), "{}", test.name);
+    }
+}
