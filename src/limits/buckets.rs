@@ -12,6 +12,9 @@ use crate::base::Rng;
 /// Most claims of one check; more are refused.
 pub const MAX_CLAIMS: usize = 8;
 
+/// How long after reading the clock a caller may come to its bucket: threads are preempted, and locks waited for.
+const HELD_UP_NS: u64 = 1_000_000_000;
+
 /// How large the table may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -177,14 +180,16 @@ impl Sum {
 #[inline]
 fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: bool) -> Sum {
     let fill = limit.fill_ns();
-    // A TAT further away than an empty bucket's is one from a slower limit, or from before a clock went back: the bucket is
-    // empty, no worse. That is written down even on a refusal, or it would be empty again a moment later.
+    // A TAT much further away than an empty bucket's is one from a slower limit, or from before a clock went back: the bucket
+    // is empty, no worse. That is written down even on a refusal, or it would be empty again a moment later. A little further
+    // away is a caller that read the clock and was then held up: nothing is forgiven for that.
     let found = tat.saturating_sub(now);
-    let debt = found.min(fill);
+    let is_foreign = found > fill.saturating_add(HELD_UP_NS);
+    let debt = if is_foreign { fill } else { found };
     let wanted = debt.saturating_add(limit.cost_ns(claim.cost));
     let fits = wanted <= fill;
     let after = if fits { wanted } else { debt };
-    let free = fill - after;
+    let free = fill.saturating_sub(after);
     let interval = limit.interval_ns();
     let wait_ns = if fits {
         Some(0)
@@ -202,7 +207,7 @@ fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: 
         wait_ns,
         overflow,
     };
-    let mended = (found > fill).then(|| now.saturating_add(debt));
+    let mended = is_foreign.then(|| now.saturating_add(debt));
     Sum { standing, tat: now.saturating_add(after), fits, mended }
 }
 

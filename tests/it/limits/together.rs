@@ -151,6 +151,20 @@ fn threads_together_get_exactly_what_the_buckets_hold() {
     }
 }
 
+#[test]
+fn a_caller_that_was_held_up_after_reading_the_clock_is_forgiven_nothing() {
+    let ours = buckets(64);
+    let claim = Claim::new(ours.keys().client("x", "a"), Limit::per_second(1000, 10).unwrap());
+    let now = 5 * SECOND;
+    assert!((0..10).all(|_| ours.check(&[claim], now).is_allowed()));
+    for late in [1, 500_000, 50_000_000, 900_000_000] {
+        assert!(!ours.check(&[claim], now - late).is_allowed());
+        assert!(!ours.check(&[claim, claim], now - late).is_allowed());
+        assert_eq!(left(&ours, claim, now), 0, "{late} ns late");
+    }
+    assert_eq!(ours.check(&[claim], now).tightest.unwrap().wait_ns, Some(1_000_000));
+}
+
 /// One key, many threads, a clock that moves: burst and rate hold as they do alone.
 #[test]
 fn a_contended_key_passes_what_its_rate_allows() {
