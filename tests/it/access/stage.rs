@@ -212,6 +212,6 @@ fn client(id: &str) -> Client {
         access_token_ttl_secs: None,
         roles: Vec::new(),
         disabled: false,
-        created_at: NOW,
+        created_at: Timestamp::from_secs(0),
     }
 }

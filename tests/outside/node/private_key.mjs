@@ -24,6 +24,15 @@ if (act === 'keys') {
     client.PrivateKeyJwt({ key, kid: 'outside' }), { execute: [client.allowInsecureRequests] })
 
   const config = await connect(await importKey(jwk))
+  // The running server knows a client that the command line made within a second; a busy machine takes longer.
+  for (const deadline = Date.now() + 20_000; ;) {
+    try {
+      await client.clientCredentialsGrant(config, { scope: 'notes:read', resource: API })
+      break
+    } catch (error) {
+      if (error.status !== 401 || Date.now() > deadline) throw error
+    }
+  }
   for (let turn = 0; turn < 3; turn++) {
     const token = await client.clientCredentialsGrant(config, { scope: 'notes:read', resource: API })
     assert.equal((await client.tokenIntrospection(config, token.access_token)).active, true)
