@@ -51,32 +51,39 @@ pub(crate) fn measure(report: &mut Report) {
     report.line(name, "ns", ns[2], ns[0], Bound::AtMost(1.5));
     report.line("the same, the key made from a client's id", "ns", ns[3], ns[1], Bound::Free);
 
-    // In a process of its own, whose memory is this alone.
-    let own = std::env::current_exe().expect("this program");
-    let output = Command::new(own).arg("flood").output().expect("it runs again");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let said: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [bytes_a_key, mib, freed] = said[..] else { panic!("the flood printed `{text}`") };
+    let [bytes_a_key] = alone("keys");
     report.line("1,000,000 live keys", "bytes a key", bytes_a_key, 64.0, Bound::AtMost(1.0));
+    let [mib, freed] = alone("flood");
     report.line("10,000,000 distinct keys in 60 s", "MB", mib * 1.048_576, 150.0, Bound::AtMost(1.0));
     report.line("throttled keys freed meanwhile, plus one", "keys", freed + 1.0, 1.0, Bound::AtMost(1.0));
 }
 
-/// The flood itself. Prints bytes a key, MiB at the end, and how many throttled keys were let through again.
+/// What this program says when it is run as `act`: in a process of its own, whose memory is that alone.
+fn alone<const N: usize>(act: &str) -> [f64; N] {
+    let own = std::env::current_exe().expect("this program");
+    let output = Command::new(own).arg(act).output().expect("it runs again");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let said: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    said.try_into().unwrap_or_else(|_| panic!("`{act}` printed `{text}`"))
+}
+
+/// A million buckets that are not full: bytes of memory for each.
+pub(crate) fn keys() -> String {
+    let before = resident_mib();
+    let buckets = Buckets::new(Settings { capacity: 1 << 21, ..Settings::default() }, &SystemRng);
+    let slow = Limit::new(1, Duration::from_secs(3600), 1).expect("a limit");
+    for n in 0..1_000_000_u32 {
+        buckets.check(&[Claim::new(buckets.keys().v4("flood", n.into()), slow)], 1_000_000_000);
+    }
+    let live = buckets.stats(1_000_000_000).live;
+    assert!(live >= 999_000, "only {live} of 1,000,000 keys are held");
+    format!("{:.1}", (resident_mib() - before) * 1_048_576.0 / live as f64)
+}
+
+/// The flood: MiB at its end, and how many throttled keys were let through again.
 pub(crate) fn flood() -> String {
     let before = resident_mib();
     let minute = Duration::from_secs(60);
-    {
-        let buckets = Buckets::new(Settings { capacity: 1 << 21, ..Settings::default() }, &SystemRng);
-        let slow = Limit::new(1, minute * 60, 1).expect("a limit");
-        for n in 0..1_000_000_u32 {
-            buckets.check(&[Claim::new(buckets.keys().v4("flood", n.into()), slow)], 1_000_000_000);
-        }
-        let stats = buckets.stats(1_000_000_000);
-        assert!(stats.live >= 999_000, "only {} of 1,000,000 keys are held", stats.live);
-        let bytes = (resident_mib() - before) * 1_048_576.0 / stats.live as f64;
-        print!("{bytes:.1} ");
-    }
     let buckets = Buckets::new(Settings::default(), &SystemRng);
     let slow = Limit::new(1, minute * 60, 1).expect("a limit");
     let quick = Limit::per_second(20, 40).expect("a limit");

@@ -35,6 +35,7 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some("floor") => floor::serve(arguments.get(1).expect("an address")),
         Some("layers") => floor::serve_behind_layers(arguments.get(1).expect("an address")),
+        Some("keys") => println!("{}", buckets::keys()),
         Some("flood") => println!("{}", buckets::flood()),
         _ => measure(&arguments),
     }

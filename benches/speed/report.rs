@@ -56,8 +56,8 @@ impl Report {
         let heads = ["measured", "unit", "Stockade", "against", "ratio", "bound", ""].map(str::to_owned);
         let rows = self.lines.iter().map(|line| {
             let bound = match line.bound {
-                Bound::AtMost(limit) => format!("<= {limit}"),
-                Bound::AtLeast(limit) => format!(">= {limit}"),
+                Bound::AtMost(limit) => format!("<= {limit:.2}"),
+                Bound::AtLeast(limit) => format!(">= {limit:.2}"),
                 Bound::Free => String::new(),
             };
             let kept = line.kept().map_or("", |kept| if kept { "kept" } else { "MISSED" });
