@@ -23,7 +23,8 @@ pub(super) fn run(_: &Args, path: Option<&Path>) -> Result<(), Failure> {
         }
     };
     if !mistakes.is_empty() {
-        return Err(Failure::Failed(mistakes));
+        let failure = Failure::Failed(mistakes);
+        return Err(if loaded.unreadable { failure.cannot_tell() } else { failure });
     }
     let file = loaded.file.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
     output::line(format!("{file} and {counts}: nothing wrong"))

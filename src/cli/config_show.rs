@@ -46,5 +46,6 @@ pub(super) fn run(command: &Command, path: Option<&Path>) -> Result<(), Failure>
     } else {
         output::list(args.output.output, &["key", "value"], &rows, |row| vec![row.key.clone(), row.value.clone()])?;
     }
-    loaded.config.map(drop).map_err(Failure::from)
+    let failure = |errors| if loaded.unreadable { Failure::from(errors).cannot_tell() } else { Failure::from(errors) };
+    loaded.config.map(drop).map_err(failure)
 }

@@ -12,8 +12,8 @@ use crate::config::ConfigError;
 pub(super) enum Failure {
     /// Failed or refused: exit 1. One line for each thing that is wrong.
     Failed(Vec<String>),
-    /// Wrong usage, or cannot tell: exit 2.
-    CannotTell(String),
+    /// Wrong usage, or cannot tell: exit 2. One line for each reason.
+    CannotTell(Vec<String>),
     /// The answer is no, and it is printed already: exit 1 without a word.
     No,
     /// Whoever read our output has left: exit 0 without a word.
@@ -26,7 +26,15 @@ impl Failure {
     }
 
     pub(super) fn usage(message: impl Display) -> Self {
-        Self::CannotTell(message.to_string())
+        Self::CannotTell(vec![message.to_string()])
+    }
+
+    /// What failed before the question was even put: nobody can tell the answer.
+    pub(super) fn cannot_tell(self) -> Self {
+        match self {
+            Self::Failed(messages) => Self::CannotTell(messages),
+            other => other,
+        }
     }
 
     /// An error with everything that caused it.
@@ -45,27 +53,25 @@ impl Failure {
 
     pub(super) fn report(&self) -> ExitCode {
         match self {
-            Self::Failed(messages) => {
-                for message in messages {
-                    output::note(format!("error: {message}"));
-                }
-                ExitCode::from(1)
-            }
-            Self::CannotTell(message) => {
-                output::note(format!("error: {message}"));
-                ExitCode::from(2)
-            }
+            Self::Failed(messages) => told(messages, 1),
+            Self::CannotTell(messages) => told(messages, 2),
             Self::No => ExitCode::from(1),
             Self::ReaderLeft => ExitCode::SUCCESS,
         }
     }
 }
 
+fn told(messages: &[String], code: u8) -> ExitCode {
+    for message in messages {
+        output::note(format!("error: {message}"));
+    }
+    ExitCode::from(code)
+}
+
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Failed(messages) => f.write_str(&messages.join("; ")),
-            Self::CannotTell(message) => f.write_str(message),
+            Self::Failed(messages) | Self::CannotTell(messages) => f.write_str(&messages.join("; ")),
             Self::No => f.write_str("the answer is no"),
             Self::ReaderLeft => f.write_str("the reader has left"),
         }

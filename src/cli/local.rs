@@ -24,9 +24,9 @@ pub(super) struct Local {
     operator: Principal,
 }
 
-/// Reads the configuration, with every mistake as its own line.
+/// Reads the configuration, with every mistake as its own line: exit 2, for nothing was tried.
 pub(super) fn configured(path: Option<&Path>) -> Result<Config, Failure> {
-    Ok(config::load(path, &config::environment())?)
+    config::load(path, &config::environment()).map_err(|errors| Failure::from(errors).cannot_tell())
 }
 
 /// Loads the policies that the configuration names.

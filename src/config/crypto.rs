@@ -17,7 +17,10 @@ impl Crypto {
     pub(super) fn read(r: &mut Reader<'_>) -> Self {
         let seal_keys = r.secrets("crypto.seal_keys");
         if seal_keys.is_empty() {
-            r.wrong("crypto.seal_keys", "there is none: set it, or `stockade init DIR` to start with a generated one");
+            r.wrong(
+                "crypto.seal_keys",
+                "there is none: name a configuration with --config, or `stockade init DIR` makes one with a fresh key",
+            );
         }
         for (i, key) in seal_keys.iter().enumerate() {
             if !is_strong(key.expose()) {

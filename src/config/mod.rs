@@ -82,6 +82,8 @@ pub struct Loaded {
     pub shown: Vec<Shown>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// Whether there is a file and it cannot be read: then nothing else is known to be wrong.
+    pub unreadable: bool,
 }
 
 /// The environment of this process. Names and values that are not Unicode are left out.
@@ -105,10 +107,14 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
     let standing = Path::new(FILE_NAME);
     let file = path.map(Path::to_owned).or_else(|| standing.is_file().then(|| standing.to_owned()));
     let mut leaves = source::Leaves::new();
+    let mut unreadable = None;
     if let Some(path) = &file {
         match std::fs::read_to_string(path) {
             Ok(text) => leaves = source::from_toml(path, &text, &mut errors),
-            Err(e) => errors.push(ConfigError::new(None, format!("cannot read {}: {e}", path.display()))),
+            Err(e) => {
+                let what = "name the file with --config, or make one with `stockade init DIR`";
+                unreadable = Some(ConfigError::new(None, format!("cannot read {}: {e}; {what}", path.display())));
+            }
         }
     }
     let base = file.as_deref().and_then(|path| std::path::absolute(path).ok()).unwrap_or_default();
@@ -133,7 +139,12 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
     reader.finish();
     errors.append(&mut reader.errors);
     let shown = reader.shown;
-    Loaded { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, shown, file }
+    let unread = unreadable.is_some();
+    if let Some(error) = unreadable {
+        // What else seems wrong may stand right in the file.
+        errors = vec![error];
+    }
+    Loaded { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, shown, file, unreadable: unread }
 }
 
 /// Nothing listens beyond loopback without TLS or an explicit statement that a proxy terminates it.

@@ -159,7 +159,7 @@ impl Problem {
     pub fn parameter(name: &str, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         let error = serde_json::json!({ "parameter": name, "detail": &*detail });
-        Self::new(Kind::InvalidParameter).detail(detail).with("errors", vec![error])
+        Self::new(Kind::InvalidParameter).detail(format!("`{name}`: {detail}")).with("errors", vec![error])
     }
 
     /// What happened this time and what to do next. Never a secret, never the inner error.

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::problem::{Kind, Problem};
 
+/// What is wrong with an encoding that does not decode.
+const BROKEN: &str = "this is not percent-encoded UTF-8: write `%` and two hex digits for each byte";
+
 /// The parameters of one request. Ask for each with [`Query::take`], then call [`Query::finish`].
 #[derive(Debug, Default)]
 pub struct Query {
@@ -19,15 +22,18 @@ impl Query {
     /// Reads `query`, of which `known` parameters may be there.
     pub fn read(query: Option<&str>, known: &[&str]) -> Self {
         let mut all = Self::default();
-        let pairs: Vec<(String, String)> = match serde_urlencoded::from_str(query.unwrap_or("")) {
-            Ok(pairs) => pairs,
-            Err(_) => {
-                all.wrong("", "the query string is not made of `name=value` pairs in UTF-8");
-                return all;
-            }
-        };
-        for (name, value) in pairs {
-            if !known.contains(&name.as_str()) {
+        for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(name) = decode(name) else {
+                let shown: String = name.chars().take(64).collect();
+                all.wrong(&shown, BROKEN);
+                continue;
+            };
+            let Some(value) = decode(value) else {
+                all.wrong(&name, BROKEN);
+                continue;
+            };
+            if !known.contains(&&*name) {
                 let near = |known: &str| strsim::jaro_winkler(known, &name);
                 let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.75);
                 let name: String = name.chars().take(64).collect();
@@ -35,12 +41,12 @@ impl Query {
                 all.wrong(&name, format!("there is no such parameter{hint}"));
                 continue;
             }
-            match all.values.entry(name) {
+            match all.values.entry(name.into_owned()) {
                 Entry::Occupied(there) => {
                     let name = there.key().clone();
                     all.wrong(&name, "this parameter is here more than once: give it once");
                 }
-                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Vacant(place) => drop(place.insert(value.into_owned())),
             }
         }
         all
@@ -86,6 +92,24 @@ impl Query {
     }
 }
 
+/// Undoes the form encoding of one name or value. `None` for a `%` without two hex digits, or bytes that are no UTF-8.
+pub fn decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.bytes().any(|b| b == b'%' || b == b'+') {
+        return Some(Cow::Borrowed(text));
+    }
+    let hex = |b: Option<u8>| char::from(b?).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        out.push(match b {
+            b'+' => b' ',
+            b'%' => hex(bytes.next())? << 4 | hex(bytes.next())?,
+            _ => b,
+        });
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +144,24 @@ mod tests {
             ]
         );
         assert_eq!(problem["status"], 400);
+    }
+
+    #[test]
+    fn a_broken_percent_encoding_is_a_mistake_of_its_parameter() {
+        for (query, parameter) in [
+            ("kind=%", "kind"),
+            ("kind=a%2", "kind"),
+            ("kind=%zz", "kind"),
+            ("kind=%+f", "kind"),
+            ("kind=%ff", "kind"),
+            ("kind=%C3%28", "kind"),
+            ("k%69nd=%e9", "kind"),
+            ("%zz=a", "%zz"),
+        ] {
+            let problem = read(query).unwrap_err();
+            assert_eq!(problem["errors"][0]["parameter"], parameter, "{query}");
+            assert!(problem["detail"].as_str().unwrap().starts_with(&format!("`{parameter}`: ")), "{problem}");
+        }
+        assert_eq!(read("kind=%C3%A9+%2B"), Ok((None, Some("\u{e9} +".to_owned()))));
     }
 }

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::error::Error;
 use crate::http::body;
+pub(super) use crate::http::query::decode;
 
 /// Longest body that is read.
 const LONGEST: usize = 64 * 1024;
@@ -75,24 +76,6 @@ impl<'a> Form<'a> {
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_ref())
     }
-}
-
-/// Undoes the encoding of one name or value. `None` for a `%` without two hex digits, or bytes that are no UTF-8.
-pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.bytes().any(|b| b == b'%' || b == b'+') {
-        return Some(Cow::Borrowed(text));
-    }
-    let hex = |b: Option<u8>| char::from(b?).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(b) = bytes.next() {
-        out.push(match b {
-            b'+' => b' ',
-            b'%' => hex(bytes.next())? << 4 | hex(bytes.next())?,
-            _ => b,
-        });
-    }
-    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -117,6 +117,19 @@ impl Snapshot {
         ids
     }
 
+    /// Ids of the schema's actions, sorted.
+    pub fn action_names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<_> = self.actions.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Entity types that may ask for something, sorted; Stockade's own without their namespace, as events spell them.
+    pub fn principal_types(&self) -> Vec<String> {
+        let names: std::collections::BTreeSet<String> = self.schema.principals().map(ToString::to_string).collect();
+        names.iter().map(|name| name.strip_prefix("Stockade::").unwrap_or(name).to_owned()).collect()
+    }
+
     /// The declared routes, in the order of the file.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes.all

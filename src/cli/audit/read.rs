@@ -139,7 +139,38 @@ pub(in crate::cli) async fn query(local: &Local, args: &QueryArgs) -> Result<(),
         before = Some(last.seq);
         found.extend(page.iter().map(entry));
     }
+    if found.is_empty() {
+        plausible(local, &filter).await?;
+    }
     output::list(args.output.output, &COLUMNS, &found, columns)
+}
+
+/// Nothing was found: that is no answer when it asks for an action or a type of principal that there is not.
+async fn plausible(local: &Local, filter: &Filter) -> Result<(), Failure> {
+    if let Some(kind) = filter.principal.as_deref().and_then(|principal| principal.split("::\"").next()) {
+        let known = local.policies()?.principal_types();
+        if !known.iter().any(|name| name == kind) {
+            return Err(unknown("type of principal", kind, &known));
+        }
+    }
+    if let Some(action) = &filter.action {
+        let known = local.policies()?.action_names();
+        if !known.iter().any(|name| **name == **action) {
+            // Actions that the schema had once, or that need none, are known by having happened.
+            let once = Filter { action: Some(action.clone()), ..Filter::default() };
+            if log::page(&mut local.store.read_log().await?, &once, None, 1).await?.is_empty() {
+                return Err(unknown("action", action, &known));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown<T: AsRef<str>>(what: &str, given: &str, known: &[T]) -> Failure {
+    let near = |name: &&T| strsim::jaro_winkler(name.as_ref(), given);
+    let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
+    let hint = nearest.map(|name| format!("; the nearest there is: `{}`", name.as_ref())).unwrap_or_default();
+    Failure::usage(format!("there is no {what} `{given}`{hint}"))
 }
 
 /// Never returns but by a failure or the reader's leaving.

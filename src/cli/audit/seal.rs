@@ -86,7 +86,7 @@ pub(super) async fn verify_export(args: &VerifyArgs, config: Option<&Path>) -> R
     let trusted = match (&args.key, config) {
         (Some(key), _) => Some(key.0),
         (None, Some(config)) => {
-            let local = Local::open(Some(config)).await?;
+            let local = Local::open(Some(config)).await.map_err(Failure::cannot_tell)?;
             let key = opened(&local, "audit:verify").await?;
             local.store.close().await;
             Some(key.public())
@@ -109,8 +109,7 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
         Ok(report) => report,
         // What cannot be read is neither whole nor changed.
         Err(error @ (VerifyError::Read(_) | VerifyError::Store(_))) => {
-            let Failure::Failed(messages) = Failure::chain(&error) else { return Err(Failure::No) };
-            return Err(Failure::usage(messages.join(": ")));
+            return Err(Failure::chain(&error).cannot_tell());
         }
         Err(error) => {
             output::note("the log does NOT verify: keep this copy, and compare it with an older export");

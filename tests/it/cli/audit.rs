@@ -42,12 +42,34 @@ fn a_query_finds_what_the_command_line_did_newest_first_and_is_recorded_itself()
     for spelled in ["Operator::\"local\"", "Operator::local"] {
         assert_eq!(count(&["--principal", spelled, "--action", "client:create"]), 1);
     }
-    assert_eq!(place.run(&["audit", "query", "--kind", "client.chnged"]).code, 2);
     assert_eq!(count(&["--kind", "client.changed", "--since", "1h"]), 3);
     assert_eq!(count(&["--kind", "client.changed", "--until", "1h"]), 0);
     assert_eq!(count(&["--since", "2999-01-01T00:00:00Z"]), 0);
     let said = place.run(&["audit", "query", "--since", "yesterday"]);
     assert!(said.code == 2 && said.err.contains("15m"), "{said:?}");
+}
+
+/// An empty table is an answer; to a question about nothing there is none.
+#[test]
+fn a_query_for_what_does_not_exist_is_wrong_usage_and_names_the_nearest_there_is() {
+    let place = eventful();
+    for (flags, nearest) in [
+        (["--kind", "client.chnged"], "client.changed"),
+        (["--kind", "bogus"], "client.changed"),
+        (["--outcome", "denid"], "denied"),
+        (["--outcome", "bogus"], "failed"),
+        (["--action", "clients:create"], "client:create"),
+        (["--action", "bogus"], "`"),
+        (["--principal", "Operater::local"], "Operator"),
+    ] {
+        let said = place.run(&[&["audit", "query"][..], &flags].concat());
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{flags:?}: {said:?}");
+        assert!(said.err.contains(nearest), "{flags:?}: {said:?}");
+    }
+    for flags in [["--action", "token:issue"], ["--principal", "nobody"], ["--request-id", "bogus"]] {
+        let said = place.run(&[&["audit", "query"][..], &flags].concat());
+        assert_eq!(said.code, 0, "there is such a thing, and it did not happen: {said:?}");
+    }
 }
 
 #[test]

@@ -162,10 +162,10 @@ fn wrong_usage_is_exit_code_2_and_a_missing_configuration_is_explained() {
     assert_eq!(run_in(dir.path(), &["clint"]).code, 2);
     assert_eq!(run_in(dir.path(), &[]).code, 2);
     let said = run_in(dir.path(), &["client", "list"]);
-    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("`stockade init DIR`"), "{said:?}");
     let said = run_in(dir.path(), &["--config", "nowhere.toml", "check"]);
-    assert!(said.code == 1 && said.err.contains("cannot read nowhere.toml"), "{said:?}");
+    assert!(said.code == 2 && said.err.contains("cannot read nowhere.toml"), "{said:?}");
 }
 
 #[test]
@@ -177,4 +177,49 @@ fn a_reader_that_leaves_early_is_no_error() {
     drop(child.stdout.take());
     let said = super::Said::from(child.wait_with_output().unwrap());
     assert!(said.code == 0 && said.err.is_empty(), "{said:?}");
+}
+
+/// Exit 1 means that something does not hold: what cannot even be looked at is 2, and says what to do.
+#[test]
+fn without_a_configuration_nobody_can_tell_and_the_answer_says_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    for command in [&["audit", "verify"][..], &["audit", "query"], &["client", "list"], &["migrate"], &["serve"]] {
+        let said = run_in(empty.path(), command);
+        assert_eq!(said.code, 2, "{command:?}: {said:?}");
+        assert!(said.err.contains("stockade init DIR") && said.err.contains("--config"), "{command:?}: {said:?}");
+        assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0, "{command:?} leaves nothing behind");
+    }
+    let commands = [
+        &["audit", "verify"][..],
+        &["audit", "query"],
+        &["audit", "export"],
+        &["backup", "copy.db"],
+        &["check"],
+        &["client", "list"],
+        &["config", "show"],
+        &["healthcheck"],
+        &["key", "list"],
+        &["migrate"],
+        &["migrate", "status"],
+        &["serve"],
+        &["token", "introspect"],
+    ];
+    for command in commands {
+        let said = run_in(empty.path(), &[command, &["--config", "missing.toml"]].concat());
+        assert_eq!(said.code, 2, "{command:?}: {said:?}");
+        let errors: Vec<&str> = said.err.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "one cause, one line: {said:?}");
+        assert!(errors[0].contains("cannot read missing.toml") && errors[0].contains("--config"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_log_whose_database_does_not_answer_is_neither_whole_nor_changed() {
+    let place = Place::new();
+    let port = crate::support::postgres::free_port();
+    let mut command = binary();
+    command.current_dir(place.path()).args(["audit", "verify"]);
+    command.env("STOCKADE_DATABASE__URL", format!("postgres://stockade@127.0.0.1:{port}/nowhere"));
+    let said = super::Said::from(command.output().unwrap());
+    assert!(said.code == 2 && said.err.contains("database"), "{said:?}");
 }
