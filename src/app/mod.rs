@@ -120,6 +120,7 @@ impl App {
         let live = Arc::new(Live::load(store.clone(), Arc::clone(&sealer), issuer, Arc::clone(&clock)).await?);
         let (prometheus, metrics) = Prometheus::new();
         let metrics = Arc::new(metrics);
+        store.count_in(Arc::clone(&metrics));
         let settings = audit_log::Settings {
             origin: audit_log::checkpoint::origin(issuer),
             queue: config.audit_log.queue,

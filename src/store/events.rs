@@ -168,7 +168,7 @@ async fn put(tx: &mut Tx, row: &Row) -> Result<(), StoreError> {
 pub async fn put_many(store: &Store, rows: &[Row]) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     match &mut tx {
-        Tx::Sqlite(_) => {
+        Tx::Turn(_) | Tx::Sqlite(_) => {
             for row in rows {
                 put(&mut tx, row).await?;
             }

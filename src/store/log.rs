@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::events::Row;
-use super::sql::{Handle, affected, run, statements};
+use super::sql::{Conn, Handle, affected, run, statements};
 use super::{Store, StoreError, Tx};
 use crate::base::Timestamp;
 
@@ -179,15 +179,15 @@ pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry<'_>], next: 
     if changed == 0 {
         return Err(StoreError::Fenced);
     }
-    match tx {
-        Tx::Sqlite(conn) => {
+    match tx.conn() {
+        Conn::Sqlite(conn) => {
             for chunk in entries.chunks(AT_ONCE) {
                 let mut insert = QueryBuilder::<Sqlite>::new(INSERT_SQLITE);
                 push_entries(&mut insert, chunk);
-                insert.build().execute(&mut **conn).await.map_err(|e| INSERT_MANY.failed(e))?;
+                insert.build().execute(&mut *conn).await.map_err(|e| INSERT_MANY.failed(e))?;
             }
         }
-        Tx::Postgres(conn) => {
+        Conn::Postgres(conn) => {
             let rows = || entries.iter().map(|entry| entry.row);
             sqlx::query(INSERT_MANY.postgres)
                 .bind(entries.iter().map(|e| e.seq).collect::<Vec<_>>())
@@ -204,7 +204,7 @@ pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry<'_>], next: 
                 .bind(rows().map(|r| r.rest.as_slice()).collect::<Vec<_>>())
                 .bind(rows().map(|r| r.rest_salt.as_slice()).collect::<Vec<_>>())
                 .bind(entries.iter().map(|e| e.leaf.as_slice()).collect::<Vec<_>>())
-                .execute(&mut **conn)
+                .execute(&mut *conn)
                 .await
                 .map_err(|e| INSERT_MANY.failed(e))?;
         }
@@ -311,8 +311,8 @@ pub async fn page(
     }
     const PAGE: super::sql::Sql = super::sql::Sql::shared("PAGE", SELECT);
     let rows = match handle.conn() {
-        super::sql::Conn::Sqlite(conn) => ask!(Sqlite, conn),
-        super::sql::Conn::Postgres(conn) => ask!(sqlx::Postgres, conn),
+        Conn::Sqlite(conn) => ask!(Sqlite, conn),
+        Conn::Postgres(conn) => ask!(sqlx::Postgres, conn),
     };
     Ok(rows.into_iter().map(stored).collect())
 }

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 use super::{Store, StoreError};
 
@@ -62,8 +62,14 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(files) => {
-                migrator(|p| (!p.log).then_some(p.sqlite)).run(&files.write).await.map_err(StoreError::Migrate)?;
-                migrator(|p| p.log.then_some(p.sqlite)).run(&files.log_write).await.map_err(StoreError::Migrate)
+                // Connections of their own: a migration is no turn among others.
+                for (options, log) in [(&files.options, false), (&files.log_options, true)] {
+                    let mut conn = options.connect().await.map_err(StoreError::Connect)?;
+                    let migrator = migrator(|p| (p.log == log).then_some(p.sqlite));
+                    migrator.run(&mut conn).await.map_err(StoreError::Migrate)?;
+                    conn.close().await.map_err(StoreError::Connect)?;
+                }
+                Ok(())
             }
             Self::Postgres(pool) => migrator(|p| Some(p.postgres)).run(pool).await.map_err(StoreError::Migrate),
         }
@@ -76,10 +82,12 @@ impl Store {
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
         let have = match self {
             Self::Sqlite(files) => {
-                let mut main = files.write.acquire().await.map_err(StoreError::Connect)?;
-                let mut log = files.log_write.acquire().await.map_err(StoreError::Connect)?;
-                let mut have = applied(&mut *main).await?;
-                have.extend(applied(&mut *log).await?);
+                let mut have = Vec::new();
+                for options in [&files.options, &files.log_options] {
+                    let mut conn = options.connect().await.map_err(StoreError::Connect)?;
+                    have.extend(applied(&mut conn).await?);
+                    conn.close().await.map_err(StoreError::Connect)?;
+                }
                 have
             }
             Self::Postgres(pool) => applied(&mut *pool.acquire().await.map_err(StoreError::Connect)?).await?,

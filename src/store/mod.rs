@@ -5,8 +5,9 @@
 //! test prepares every one of them on both databases. Columns both databases share: text ids, UTC microseconds as
 //! `bigint`, digests as bytes, JSON as text.
 //!
-//! SQLite: WAL, `synchronous=full`, one writing connection that begins with `begin immediate`, and the log in a file of
-//! its own. PostgreSQL: one pool; what may be used once is one conditional statement, never read-then-write.
+//! SQLite: WAL, `synchronous=full`, one writing connection whose queued transactions share commits ([`writer`]), and the
+//! log in a file of its own. PostgreSQL: one pool; what may be used once is one conditional statement, never
+//! read-then-write.
 
 pub mod assertions;
 pub mod changes;
@@ -19,9 +20,11 @@ mod migrate;
 pub mod revocations;
 pub(crate) mod sql;
 pub mod tokens;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -30,8 +33,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSy
 use sqlx::{Connection as _, Postgres, Sqlite, SqliteConnection, Transaction};
 
 pub use migrate::MigrationStatus;
-use sql::Conn;
-pub use sql::Handle;
+pub use sql::{Conn, Handle};
+pub use writer::Turn;
+use writer::Writer;
+
+use crate::telemetry::Metrics;
 
 /// How long a caller waits for a connection before it is told that the database is busy or gone.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +55,9 @@ pub enum Store {
 #[derive(Clone, Debug)]
 pub struct SqliteFiles {
     path: PathBuf,
-    write: SqlitePool,
+    options: SqliteConnectOptions,
+    log_options: SqliteConnectOptions,
+    write: Writer,
     read: SqlitePool,
     log_write: SqlitePool,
     log_read: SqlitePool,
@@ -78,7 +86,7 @@ pub enum StoreError {
     },
     /// A transaction could not begin or commit.
     #[error("the transaction failed")]
-    Transaction(#[source] sqlx::Error),
+    Transaction(#[source] Arc<sqlx::Error>),
     /// A stored row does not read back: someone else wrote it, or a newer version did.
     #[error("a row of `{table}` cannot be read: {problem}")]
     Corrupt {
@@ -112,9 +120,14 @@ pub enum Reader {
 }
 
 /// A transaction. Dropped without [`Tx::commit`] it leaves no trace.
+///
+/// On SQLite it may see what others of its group wrote, before that is durable: an answer that promises something
+/// because of what a `Tx` read leaves after [`Tx::commit`], even when this one wrote nothing.
 #[derive(Debug)]
 pub enum Tx {
-    /// SQLite.
+    /// SQLite's main file: a turn on its one writing connection.
+    Turn(Turn),
+    /// SQLite's log file.
     Sqlite(Transaction<'static, Sqlite>),
     /// PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
@@ -135,6 +148,7 @@ impl Handle for Reader {
 impl Handle for Tx {
     fn conn(&mut self) -> Conn<'_> {
         match self {
+            Self::Turn(turn) => Conn::Sqlite(turn.conn()),
             Self::Sqlite(tx) => Conn::Sqlite(tx),
             Self::Postgres(tx) => Conn::Postgres(tx),
         }
@@ -148,10 +162,11 @@ impl Tx {
     /// [`StoreError::Transaction`]: nothing has changed, or (a lost connection) nobody can tell.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self {
+            Self::Turn(turn) => return turn.commit().await,
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
         }
-        .map_err(StoreError::Transaction)
+        .map_err(|error| StoreError::Transaction(Arc::new(error)))
     }
 }
 
@@ -204,7 +219,6 @@ impl Store {
         let options = |file: &Path| {
             SqliteConnectOptions::new()
                 .filename(file)
-                .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
@@ -216,13 +230,14 @@ impl Store {
         create_private(&log).map_err(|e| StoreError::Connect(sqlx::Error::Io(e)))?;
         let files = SqliteFiles {
             path: path.to_owned(),
-            write: sqlite_pool(options(path), 1),
+            options: options(path),
+            log_options: options(&log),
+            // The writers go first: they turn the files to WAL, which a read-only connection cannot.
+            write: Writer::open(options(path)).await.map_err(StoreError::Connect)?,
             read: sqlite_pool(options(path).read_only(true), 4),
             log_write: sqlite_pool(options(&log), 1),
             log_read: sqlite_pool(options(&log).read_only(true), 4),
         };
-        // The writers go first: they turn the files to WAL, which a read-only connection cannot.
-        drop(files.write.acquire().await.map_err(StoreError::Connect)?);
         drop(files.log_write.acquire().await.map_err(StoreError::Connect)?);
         Ok(Self::Sqlite(files))
     }
@@ -245,7 +260,7 @@ impl Store {
     /// [`StoreError::Connect`] when no connection is free, or the database is locked or gone.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
-            Self::Sqlite(files) => files.write.begin_with("begin immediate").await.map(Tx::Sqlite),
+            Self::Sqlite(files) => files.write.begin().await.map(Tx::Turn),
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
         }
         .map_err(StoreError::Connect)
@@ -272,6 +287,22 @@ impl Store {
                 files.log_write.begin_with("begin immediate").await.map(Tx::Sqlite).map_err(StoreError::Connect)
             }
             Self::Postgres(_) => self.begin().await,
+        }
+    }
+
+    /// On SQLite, how many transactions of this process were committed to the main file, and how many commits of the file
+    /// that took.
+    pub fn written(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Sqlite(files) => Some(files.write.counts()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Shows [`Store::written`] in `metrics` from now on.
+    pub fn count_in(&self, metrics: Arc<Metrics>) {
+        if let Self::Sqlite(files) = self {
+            files.write.count_in(metrics);
         }
     }
 
@@ -307,7 +338,7 @@ impl Store {
             }
         }
         // The main file first: what the log then holds beyond it is harmless, a state change without its event is not.
-        for (pool, file) in [(&files.write, target), (&files.log_write, log.as_path())] {
+        for (pool, file) in [(&files.read, target), (&files.log_read, log.as_path())] {
             create_private(file).map_err(|e| StoreError::Connect(sqlx::Error::Io(e)))?;
             sqlx::query(BACKUP.sqlite)
                 .bind(file.to_string_lossy().into_owned())
@@ -330,9 +361,10 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::Sqlite(files) => {
-                for pool in [&files.read, &files.log_read, &files.write, &files.log_write] {
+                for pool in [&files.read, &files.log_read, &files.log_write] {
                     pool.close().await;
                 }
+                files.write.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
         }

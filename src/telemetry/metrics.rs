@@ -114,6 +114,9 @@ catalogue! {
         limit_overflows: () = "stockade_limit_overflows_total",
             "Checks answered by a shared bucket because the table had no room for another key.";
         audit_events: (EventClass, Recorded) = "stockade_audit_events_total", "Events handed to the audit log.";
+        store_transactions: () = "stockade_store_transactions_total", "Transactions committed to SQLite's main file.";
+        store_commits: () = "stockade_store_commits_total",
+            "Commits of SQLite's main file; transactions that wait together share one.";
         ticks: (Tick, Ended) = "stockade_ticks_total", "Runs of periodic tasks.";
         log_lines_dropped: () = "stockade_log_lines_dropped_total", "Log lines dropped because stderr was too slow.";
     }

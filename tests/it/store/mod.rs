@@ -11,6 +11,8 @@ use stockade::store::{Store, StoreError, assertions, clients, events, keys, leas
 
 use crate::support::stores::{sqlite, stores};
 
+mod group_commit;
+
 pub(crate) fn client(id: &str) -> Client {
     Client {
         client_id: id.to_owned(),
