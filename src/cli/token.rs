@@ -122,14 +122,10 @@ async fn issue(local: &Local, args: &IssueArgs) -> Result<(), Failure> {
     let default = resource.and_then(|resource| resource.ttl).unwrap_or(local.config.oauth.access_token_ttl);
     let ttl = i64::try_from(registered.access_token_ttl(default).min(LONGEST).as_secs()).unwrap_or(1).max(1);
     let iat = now.as_secs();
+    let (jti, exp) = (id::new("at", now, &local.rng), Timestamp::from_secs(iat.saturating_add(ttl)));
     let token = AccessToken {
-        jti: id::new("at", now, &local.rng),
-        sub: args.client.clone(),
-        client_id: args.client.clone(),
-        aud: vec![aud.clone()],
         scope: given.scopes.join(" "),
-        iat: Timestamp::from_secs(iat),
-        exp: Timestamp::from_secs(iat.saturating_add(ttl)),
+        ..AccessToken::of_client(&args.client, jti, aud, Timestamp::from_secs(iat), exp)
     };
     let event = local.event(event::kind::TOKEN_ISSUED, Outcome::Allowed, "token:mint", aud).decided(&given.decision);
     let event = event.with("jti", token.jti.as_str()).with("client_id", args.client.as_str());
@@ -147,16 +143,7 @@ async fn issue(local: &Local, args: &IssueArgs) -> Result<(), Failure> {
             let alg = alg.as_str();
             Failure::failed(format!("no key signs {alg}: start the service once, or `stockade key rotate --alg {alg}`"))
         })?;
-        let claims = AccessClaims {
-            iss: &local.config.server.issuer,
-            sub: &token.sub,
-            aud,
-            client_id: &token.client_id,
-            iat,
-            exp: token.exp.as_secs(),
-            jti: &token.jti,
-            scope: &token.scope,
-        };
+        let claims = AccessClaims::of(&local.config.server.issuer, &token);
         Secret::new(jws::sign(signer, jws::ACCESS_TOKEN, &claims)?)
     };
     local.commit(tx, &event).await?;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::base::Timestamp;
+use crate::model::Actor;
 
 /// Reads a JSON object. A derived `Deserialize` would take an array of the members in order as well.
 pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
@@ -61,6 +62,21 @@ pub(super) fn optional_date<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// A string where the claim may be absent. `null` is not absent.
 pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     String::deserialize(deserializer).map(Some)
+}
+
+/// `cnf` with a `jkt` (RFC 9449 6.1). A confirmation by other means is one that nobody here can check: an error.
+pub(super) fn confirmation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wire {
+        jkt: String,
+    }
+    Wire::deserialize(deserializer).map(|cnf| Some(cnf.jkt))
+}
+
+/// `act` (RFC 8693 4.1) where the claim may be absent.
+pub(super) fn optional_actor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Actor>, D::Error> {
+    Actor::deserialize(deserializer).map(Some)
 }
 
 /// Whether the member is there at all, whatever its value.

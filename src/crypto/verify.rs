@@ -14,7 +14,7 @@ use super::jwk::{self, PublicKey};
 use super::jws::{self, Parts, Unreadable};
 use super::{CryptoError, sha256};
 use crate::base::Timestamp;
-use crate::model::{AccessToken, TokenDigest};
+use crate::model::{AccessToken, Acr, Actor, TokenDigest};
 
 /// How many verified tokens are remembered unless told otherwise: about 30 MB when full.
 const REMEMBERED: usize = 65_536;
@@ -130,6 +130,63 @@ pub struct AccessClaims<'a> {
     /// Granted scopes; absent when there are none.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub scope: &'a str,
+    /// What stands in the tokens of people, and in bound ones.
+    #[serde(flatten)]
+    pub person: PersonClaims<'a>,
+}
+
+/// The claims that a client's own token does not have.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PersonClaims<'a> {
+    /// The family, a claim of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gid: Option<&'a str>,
+    /// The session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<&'a str>,
+    /// How strongly the person had authenticated (RFC 9068 2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<&'a str>,
+    /// When, in seconds (RFC 9068 2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// The key that the token is bound to (RFC 7800, RFC 9449 6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation<'a>>,
+    /// Who acts (RFC 8693 4.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<&'a Actor>,
+}
+
+/// `cnf` (RFC 7800 3.1) with the thumbprint of a DPoP key (RFC 9449 6.1).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Confirmation<'a> {
+    /// RFC 7638 thumbprint.
+    pub jkt: &'a str,
+}
+
+impl<'a> AccessClaims<'a> {
+    /// What `token` says, for its first audience.
+    pub fn of(iss: &'a str, token: &'a AccessToken) -> Self {
+        Self {
+            iss,
+            sub: &token.sub,
+            aud: token.aud.first().map_or("", String::as_str),
+            client_id: &token.client_id,
+            iat: token.iat.as_secs(),
+            exp: token.exp.as_secs(),
+            jti: &token.jti,
+            scope: &token.scope,
+            person: PersonClaims {
+                gid: token.gid.as_deref(),
+                sid: token.sid.as_deref(),
+                acr: token.acr.and_then(|level| Acr::try_from(level).ok()).map(Acr::as_str),
+                auth_time: token.auth_time.map(Timestamp::as_secs),
+                cnf: token.cnf_jkt.as_deref().map(|jkt| Confirmation { jkt }),
+                act: token.act.as_ref(),
+            },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -148,6 +205,18 @@ struct Claims {
     jti: String,
     #[serde(default)]
     scope: String,
+    #[serde(default, deserialize_with = "claims::optional_text")]
+    gid: Option<String>,
+    #[serde(default, deserialize_with = "claims::optional_text")]
+    sid: Option<String>,
+    #[serde(default, deserialize_with = "claims::optional_text")]
+    acr: Option<String>,
+    #[serde(default, deserialize_with = "claims::optional_date")]
+    auth_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "claims::confirmation")]
+    cnf: Option<String>,
+    #[serde(default, deserialize_with = "claims::optional_actor")]
+    act: Option<Actor>,
 }
 
 struct State {
@@ -282,6 +351,13 @@ impl Verifier {
             scope: claims.scope,
             iat: claims.iat,
             exp: claims.exp,
+            gid: claims.gid,
+            sid: claims.sid,
+            // Another issuer's levels are names of its own: unknown here, which is the weakest.
+            acr: claims.acr.as_deref().and_then(Acr::parse).map(Acr::level),
+            auth_time: claims.auth_time,
+            cnf_jkt: claims.cnf,
+            act: claims.act,
         })
     }
 }

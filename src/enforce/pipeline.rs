@@ -96,8 +96,13 @@ impl Pipeline {
             return Err(self.stranger(ask, event::kind::UNAUTHENTICATED, "path_not_normal", Why::Path));
         }
         let text = bearer::token(ask.headers, ask.uri).map_err(|refusal| self.no_token(ask, refusal))?;
-        let token = match self.tokens.verify(text, self.clock.now()).await {
-            Ok(token) => token,
+        let (token, principal) = match self.tokens.verify(text, self.clock.now()).await {
+            // A token bound to a key is no bearer token (RFC 9449 7.2).
+            Ok((token, _)) if token.cnf_jkt.is_some() => {
+                self.metrics.token_verifications.add(Verification::Invalid);
+                return Err(self.no_token(ask, Refusal::Token));
+            }
+            Ok(known) => known,
             Err(error) => {
                 self.metrics.token_verifications.add(bearer::verification(error));
                 return Err(match error {
@@ -108,7 +113,7 @@ impl Pipeline {
                 });
             }
         };
-        let known = Known { principal: self.tokens.principal(&token), token };
+        let known = Known { token, principal };
         let Some(snapshot) = self.engine.snapshot() else {
             let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
             return Err(self.denied(ask, None, &known, None, &decision).await);
@@ -134,7 +139,7 @@ impl Pipeline {
         route: RouteMatch,
     ) -> Result<Admitted, Refused> {
         let began = self.clock.monotonic_ns();
-        let facts = Facts::at(self.clock.now()).scopes(&known.token.scope).address(ask.info.address);
+        let facts = Facts::of_token(&known.token, self.clock.now()).address(ask.info.address);
         let decision = snapshot.decide(&Question {
             principal: &known.principal,
             action: &route.route.action,

@@ -10,16 +10,13 @@ use crate::crypto::verify::{TokenError, Verifier};
 use crate::model::AccessToken;
 use crate::policy::Principal;
 
-/// The answer to one token.
-pub type Verified<'a> = Pin<Box<dyn Future<Output = Result<Arc<AccessToken>, TokenError>> + Send + 'a>>;
+/// The answer to one token: what it says, and the Cedar entity that it speaks for.
+pub type Verified<'a> = Pin<Box<dyn Future<Output = Result<(Arc<AccessToken>, Principal), TokenError>> + Send + 'a>>;
 
 /// A source of verified tokens. Whom they are for is compared by the pipeline.
 pub trait Tokens: Send + Sync + std::fmt::Debug {
-    /// What `token` says, if it is alive at `now`.
+    /// What `token` says and for whom, if it is alive at `now`.
     fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Verified<'a>;
-
-    /// The Cedar entity that a verified token speaks for.
-    fn principal(&self, token: &AccessToken) -> Principal;
 }
 
 /// Principals remembered by [`Jwks`].
@@ -40,11 +37,7 @@ impl Jwks {
     }
 }
 
-impl Tokens for Jwks {
-    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Verified<'a> {
-        Box::pin(std::future::ready(self.verifier.verify(token, now)))
-    }
-
+impl Jwks {
     fn principal(&self, token: &AccessToken) -> Principal {
         let key = (token.is_client(), Box::from(token.sub.as_str()));
         if let Some(known) = self.principals.get(&key) {
@@ -59,17 +52,20 @@ impl Tokens for Jwks {
     }
 }
 
-/// Tokens of this very service: JWTs and opaque ones, with revocation, clients with their roles.
+impl Tokens for Jwks {
+    fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Verified<'a> {
+        let known = self.verifier.verify(token, now).map(|token| {
+            let principal = self.principal(&token);
+            (token, principal)
+        });
+        Box::pin(std::future::ready(known))
+    }
+}
+
+/// Tokens of this very service: JWTs and opaque ones, with revocation, clients and people with their roles.
 #[cfg(feature = "server")]
 impl Tokens for crate::live::Live {
     fn verify<'a>(&'a self, token: &'a str, now: Timestamp) -> Verified<'a> {
-        Box::pin(Self::verify(self, token, now))
-    }
-
-    fn principal(&self, token: &AccessToken) -> Principal {
-        match self.client(&token.client_id) {
-            Some(client) if token.is_client() => client.principal.clone(),
-            _ => Principal::unknown("User", &token.sub),
-        }
+        Box::pin(self.known(token, now))
     }
 }

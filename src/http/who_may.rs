@@ -82,8 +82,13 @@ impl Guard {
             return Err(coarse::problem(&verdict));
         }
         let text = bearer::token(&parts.headers, &parts.uri).map_err(|refusal| self.unauthenticated(info, &refusal))?;
-        let token = match self.live.verify(text, self.clock.now()).await {
-            Ok(token) => token,
+        let (token, principal) = match self.live.known(text, self.clock.now()).await {
+            // A token bound to a key is no bearer token (RFC 9449 7.2).
+            Ok((token, _)) if token.cnf_jkt.is_some() => {
+                self.metrics.token_verifications.add(Verification::Invalid);
+                return Err(self.unauthenticated(info, &Refusal::Token));
+            }
+            Ok(known) => known,
             Err(error) => {
                 self.metrics.token_verifications.add(bearer::verification(error));
                 if error == TokenError::Unavailable {
@@ -97,10 +102,6 @@ impl Guard {
             return Err(self.unauthenticated(info, &Refusal::Token));
         }
         self.metrics.token_verifications.add(Verification::Valid);
-        let principal = match self.live.client(&token.client_id) {
-            Some(client) if token.is_client() => client.principal.clone(),
-            _ => Principal::unknown("User", &token.sub),
-        };
         Ok(Caller { token, principal })
     }
 
@@ -111,7 +112,7 @@ impl Guard {
     pub async fn decide<P: Permission>(&self, caller: &Caller, info: &Info) -> Result<Decision, Problem> {
         let began = self.clock.monotonic_ns();
         let resource = P::resource();
-        let facts = Facts::at(self.clock.now()).scopes(&caller.token.scope).address(info.address);
+        let facts = Facts::of_token(&caller.token, self.clock.now()).address(info.address);
         let question = Question { principal: &caller.principal, action: P::ACTION, resource, facts: &facts };
         let decision = self.engine.decide(&question);
         self.metrics.decision_seconds.record_ns(Point::Management, self.clock.monotonic_ns().saturating_sub(began));

@@ -1,4 +1,4 @@
-//! Ids of revoked tokens that would otherwise still be alive.
+//! Ids of revoked tokens, families and people whose tokens would otherwise still be alive.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,15 +15,18 @@ pub struct Denylist {
 }
 
 impl Denylist {
-    /// Adds a token that dies at `exp` by itself.
-    pub fn insert(&self, jti: &str, exp: Timestamp) {
-        self.entries.write().insert(jti.into(), exp);
+    /// Adds an id whose last token dies at `exp` by itself. Of two ends the later counts.
+    pub fn insert(&self, id: &str, exp: Timestamp) {
+        let mut entries = self.entries.write();
+        let end = entries.entry(id.into()).or_insert(exp);
+        *end = exp.max(*end);
+        drop(entries);
         self.any.store(true, Ordering::Release);
     }
 
-    /// Whether the token is on it.
-    pub fn contains(&self, jti: &str) -> bool {
-        self.any.load(Ordering::Acquire) && self.entries.read().contains_key(jti)
+    /// Whether the id is on it.
+    pub fn contains(&self, id: &str) -> bool {
+        self.any.load(Ordering::Acquire) && self.entries.read().contains_key(id)
     }
 
     /// Forgets what has died before `now`.

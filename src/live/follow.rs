@@ -43,6 +43,9 @@ impl Live {
             }
             self.clients.store(Arc::new(all));
         }
+        if changed(Topic::Users) {
+            self.users.forget();
+        }
         if changed(Topic::Keys) {
             let stored = keys::all(&mut reader).await?;
             self.show(Arc::new(KeyRing::build(&stored, &self.sealer)?));

@@ -1,4 +1,4 @@
-//! What every process holds in memory and keeps fresh: clients, the key ring, the denylist, opaque tokens seen. The hot
+//! What every process holds in memory and keeps fresh: clients, the key ring, the denylist, opaque tokens and people seen. The hot
 //! paths read it without a lock or a statement; [`Live::follow`] brings the changes of other processes within a second.
 //!
 //! Called by the rooms, through `Arc<Live>`. It reads the store, and writes to it only what keeps signing keys alive
@@ -7,6 +7,7 @@
 mod denylist;
 mod follow;
 pub mod keys;
+mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 pub use denylist::Denylist;
+pub use users::LiveUser;
 
 use crate::base::{Clock, Secret, Timestamp};
 use crate::crypto::bounded::Bounded;
@@ -73,6 +75,7 @@ pub struct Live {
     verifier: Verifier,
     denylist: Denylist,
     opaque: Bounded<TokenDigest, Arc<AccessToken>>,
+    users: users::Users,
     /// Versions of `changes` that are loaded.
     seen: tokio::sync::Mutex<HashMap<String, i64>>,
 }
@@ -98,6 +101,7 @@ impl Live {
             verifier: Verifier::new(issuer, Vec::new()),
             denylist: Denylist::default(),
             opaque: Bounded::new(OPAQUE_REMEMBERED),
+            users: users::Users::new(),
             seen: tokio::sync::Mutex::default(),
         };
         live.refresh().await?;
@@ -124,14 +128,28 @@ impl Live {
         self.keys.load().jwks.clone()
     }
 
-    /// Whether the token with this id was revoked.
-    pub fn is_revoked(&self, jti: &str) -> bool {
-        self.denylist.contains(jti)
+    /// The person with this id, disabled or not.
+    ///
+    /// # Errors
+    /// When the database does not answer and the person is not in memory.
+    pub async fn user(&self, user_id: &str) -> Result<Option<Arc<LiveUser>>, StoreError> {
+        self.users.get(&self.store, user_id).await
     }
 
-    /// Puts a revocation in force here at once; the row that the others follow is the caller's to write.
-    pub fn revoke(&self, jti: &str, exp: Timestamp) {
-        self.denylist.insert(jti, exp);
+    /// Forgets what is known of people: for whoever just changed one. Other processes see the change by themselves.
+    pub fn forget_users(&self) {
+        self.users.forget();
+    }
+
+    /// Whether this token, family or person is on the denylist.
+    pub fn is_revoked(&self, id: &str) -> bool {
+        self.denylist.contains(id)
+    }
+
+    /// Puts a revocation of a token (`jti`), a family (`gid`) or a person (`sub`) in force here at once; the row that the others
+    /// follow is the caller's to write.
+    pub fn revoke(&self, id: &str, exp: Timestamp) {
+        self.denylist.insert(id, exp);
     }
 
     /// Remembers an opaque token that was just issued.
@@ -139,22 +157,43 @@ impl Live {
         self.opaque.insert(digest, token);
     }
 
-    /// What `token` says, whatever form it has, if it is alive now: signature or row, time, denylist, client (all of them).
+    /// What `token` says, whatever form it has, if it is alive now: signature or row, time, denylist, client, person (all of
+    /// them).
     ///
     /// # Errors
     /// Why it does not count; [`TokenError::Unavailable`] when the database that would know does not answer.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<AccessToken>, TokenError> {
+        self.known(token, now).await.map(|(token, _)| token)
+    }
+
+    /// The same, and the Cedar entity that it speaks for.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn known(&self, token: &str, now: Timestamp) -> Result<(Arc<AccessToken>, Principal), TokenError> {
         let token =
             if token.contains('.') { self.verifier.verify(token, now)? } else { self.look_up(token, now).await? };
         if self.denylist.contains(&token.jti) {
             return Err(TokenError::Revoked);
         }
-        match self.clients.load().get(&*token.client_id) {
-            // A client made again under an old id is another client: what the old one held stays dead.
-            Some(client) if !client.client.disabled && token.iat.as_secs() >= client.client.created_at.as_secs() => {
-                Ok(token)
+        let client = self.clients.load().get(&*token.client_id).map(Arc::clone).ok_or(TokenError::Revoked)?;
+        // A client made again under an old id is another client: what the old one held stays dead.
+        if client.client.disabled || token.iat.as_secs() < client.client.created_at.as_secs() {
+            return Err(TokenError::Revoked);
+        }
+        if token.is_client() {
+            return Ok((token, client.principal.clone()));
+        }
+        if token.gid.as_ref().is_some_and(|gid| self.denylist.contains(gid)) || self.denylist.contains(&token.sub) {
+            return Err(TokenError::Revoked);
+        }
+        match self.user(&token.sub).await {
+            Ok(Some(user)) if !user.user.disabled => Ok((token, user.principal.clone())),
+            Ok(_) => Err(TokenError::Revoked),
+            Err(error) => {
+                tracing::warn!(error = %crate::telemetry::chain(&error), "a person could not be looked up");
+                Err(TokenError::Unavailable)
             }
-            Some(_) | None => Err(TokenError::Revoked),
         }
     }
 

@@ -119,9 +119,37 @@ pub mod kind {
     pub const SERVICE_STARTED: &str = "service.started";
     /// A process stopped serving.
     pub const SERVICE_STOPPED: &str = "service.stopped";
+    /// A person was created, changed, disabled, deleted.
+    pub const USER_CHANGED: &str = "user.changed";
+    /// A credential of a person was added, replaced, removed.
+    pub const CREDENTIAL_CHANGED: &str = "credential.changed";
+    /// A person signed in, or stepped up.
+    pub const SESSION_STARTED: &str = "session.started";
+    /// A session was ended: by its person, by an administrator, by a reset.
+    pub const SESSION_ENDED: &str = "session.ended";
+    /// A person's name was given and not proven.
+    pub const LOGIN_FAILED: &str = "login.failed";
+    /// A person agreed to give a client something.
+    pub const CONSENT_GIVEN: &str = "consent.given";
+    /// A person took that back.
+    pub const CONSENT_WITHDRAWN: &str = "consent.withdrawn";
+    /// An authorization code was issued.
+    pub const AUTHORIZATION_GRANTED: &str = "authorization.granted";
+    /// The authorization endpoint, or the endpoint for pushed requests, refused.
+    pub const AUTHORIZATION_REFUSED: &str = "authorization.refused";
+    /// A family of tokens was revoked.
+    pub const GRANT_REVOKED: &str = "grant.revoked";
+    /// An authorization code came a second time; its family was revoked.
+    pub const CODE_REPLAYED: &str = "code.replayed";
+    /// A refresh token came again after its successor was used; its family was revoked.
+    pub const REFRESH_REPLAYED: &str = "refresh.replayed";
+    /// A person let a device in, or did not.
+    pub const DEVICE_DECIDED: &str = "device.decided";
+    /// A logout token was delivered to a client, or given up.
+    pub const LOGOUT_DELIVERED: &str = "logout.delivered";
 
     /// Every kind.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 30] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -138,6 +166,20 @@ pub mod kind {
         ANSWER_WITHHELD,
         SERVICE_STARTED,
         SERVICE_STOPPED,
+        USER_CHANGED,
+        CREDENTIAL_CHANGED,
+        SESSION_STARTED,
+        SESSION_ENDED,
+        LOGIN_FAILED,
+        CONSENT_GIVEN,
+        CONSENT_WITHDRAWN,
+        AUTHORIZATION_GRANTED,
+        AUTHORIZATION_REFUSED,
+        GRANT_REVOKED,
+        CODE_REPLAYED,
+        REFRESH_REPLAYED,
+        DEVICE_DECIDED,
+        LOGOUT_DELIVERED,
     ];
 }
 

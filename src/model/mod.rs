@@ -3,11 +3,20 @@
 pub mod client;
 pub mod decision;
 pub mod event;
+pub mod grant;
 pub mod key;
+pub mod session;
 pub mod token;
+pub mod user;
 
 pub use client::{AuthMethod, Client, ClientKind, GrantType};
 pub use decision::{Decision, DenyReason, PrincipalRef};
 pub use event::{Event, EventClass, Outcome};
+pub use grant::{
+    AuthorizationCode, Consent, DeviceCode, DeviceState, Grant, LogoutDelivery, PushedRequest, RefreshState,
+    RefreshToken, UpstreamLink,
+};
 pub use key::{Algorithm, KeyState, SigningKey};
-pub use token::{AccessToken, TokenDigest};
+pub use session::{Acr, Session};
+pub use token::{AccessToken, Actor, TokenDigest};
+pub use user::{Credential, CredentialKind, User};

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::ambient::Ambient;
 use crate::base::Timestamp;
+use crate::model::AccessToken;
 
 /// Facts about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,16 @@ impl<'a> Facts<'a> {
     /// Nothing known but the time.
     pub fn at(now: Timestamp) -> Self {
         Self { scopes: "", now, address: None, acr: 0, auth_age_secs: 0, ambient: Ambient::default() }
+    }
+
+    /// What an access token says: scopes, and how and when its person authenticated.
+    pub fn of_token(token: &'a AccessToken, now: Timestamp) -> Self {
+        Self {
+            scopes: &token.scope,
+            acr: token.acr.unwrap_or(0),
+            auth_age_secs: token.auth_age_secs(now),
+            ..Self::at(now)
+        }
     }
 
     /// With the scopes of a token.

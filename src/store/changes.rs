@@ -23,6 +23,8 @@ statements! {
 pub enum Topic {
     /// A client.
     Clients,
+    /// A person.
+    Users,
     /// A signing key.
     Keys,
     /// The denylist.
@@ -36,6 +38,7 @@ impl Topic {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Clients => "clients",
+            Self::Users => "users",
             Self::Keys => "keys",
             Self::Revocations => "revocations",
             Self::Intake => "intake",

@@ -29,7 +29,8 @@ macro_rules! pair {
     };
 }
 
-const ALL: &[Pair] = &[pair!(1, "0001_core", log: false), pair!(2, "0002_log", log: true)];
+const ALL: &[Pair] =
+    &[pair!(1, "0001_core", log: false), pair!(2, "0002_log", log: true), pair!(3, "0003_people", log: false)];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {
     let migrations = ALL.iter().filter_map(|pair| {

@@ -12,14 +12,27 @@
 pub mod assertions;
 pub mod changes;
 pub mod clients;
+pub mod codes;
+pub mod consents;
+pub mod credentials;
+pub mod device_codes;
 pub mod events;
+pub mod grants;
+pub mod idempotency;
 pub mod keys;
 pub mod leases;
 pub mod log;
+pub mod logout_deliveries;
 mod migrate;
+pub mod pushed_requests;
+pub mod refresh_tokens;
+pub mod retention;
 pub mod revocations;
+pub mod sessions;
 pub(crate) mod sql;
 pub mod tokens;
+pub mod upstream_links;
+pub mod users;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -382,10 +395,23 @@ impl Store {
             assertions::STATEMENTS,
             changes::STATEMENTS,
             clients::STATEMENTS,
+            codes::STATEMENTS,
+            consents::STATEMENTS,
+            credentials::STATEMENTS,
+            device_codes::STATEMENTS,
             events::STATEMENTS,
+            grants::STATEMENTS,
+            idempotency::STATEMENTS,
             keys::STATEMENTS,
+            logout_deliveries::STATEMENTS,
+            pushed_requests::STATEMENTS,
+            refresh_tokens::STATEMENTS,
+            retention::STATEMENTS,
             revocations::STATEMENTS,
+            sessions::STATEMENTS,
             tokens::STATEMENTS,
+            upstream_links::STATEMENTS,
+            users::STATEMENTS,
         ];
         let log = [leases::STATEMENTS, log::STATEMENTS];
         for (statements, in_log) in [(main.concat(), false), (log.concat(), true)] {
@@ -429,4 +455,9 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(table: &'static str, body: 
 /// Writes nouns into `body` columns.
 pub(crate) fn encode<T: serde::Serialize>(table: &'static str, noun: &T) -> Result<String, StoreError> {
     serde_json::to_string(noun).map_err(|e| StoreError::Corrupt { table, problem: e.to_string() })
+}
+
+/// Reads a digest column back.
+pub(crate) fn digest(table: &'static str, bytes: &[u8]) -> Result<crate::model::TokenDigest, StoreError> {
+    bytes.try_into().map_err(|_| StoreError::Corrupt { table, problem: format!("{} bytes are no digest", bytes.len()) })
 }

@@ -299,7 +299,7 @@ impl Label for Outcome {
 
 impl Label for GrantType {
     const KEY: &'static str = "grant";
-    const ALL: &'static [Self] = &[Self::ClientCredentials];
+    const ALL: &'static [Self] = &Self::ALL;
     fn as_str(self) -> &'static str {
         Self::as_str(self)
     }

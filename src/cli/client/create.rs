@@ -11,7 +11,7 @@ use crate::base::{Clock as _, Secret};
 use crate::config::text;
 use crate::crypto::assertion::ClientKeys;
 use crate::model::client::ClientSecret;
-use crate::model::{Algorithm, AuthMethod, Client, ClientKind, GrantType, event};
+use crate::model::{Algorithm, AuthMethod, Client, GrantType, event};
 use crate::policy::Resource;
 use crate::store::{StoreError, clients};
 
@@ -105,9 +105,6 @@ fn build(local: &Local, args: &Args) -> Result<(Client, Option<Secret<String>>),
     };
     let (secret, kept): (_, Option<ClientSecret>) = secret.unzip();
     let client = Client {
-        client_id: args.id.clone(),
-        kind: if args.public { ClientKind::Public } else { ClientKind::Confidential },
-        auth_method,
         secrets: kept.into_iter().collect(),
         jwks,
         grants: distinct(&args.grants),
@@ -119,8 +116,7 @@ fn build(local: &Local, args: &Args) -> Result<(Client, Option<Secret<String>>),
         access_token_alg: args.alg,
         access_token_ttl_secs: args.ttl.map(|ttl| ttl.as_secs()),
         roles: distinct(&args.roles),
-        disabled: false,
-        created_at: local.clock.now(),
+        ..Client::new(&args.id, auth_method, local.clock.now())
     };
     Ok((client, secret))
 }
@@ -145,6 +141,9 @@ fn read_jwks(file: &std::path::Path) -> Result<serde_json::Value, Failure> {
 
 fn client_id(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    if text.starts_with("usr_") {
+        return Err("`usr_` begins the ids of people: choose another".to_owned());
+    }
     if (1..=128).contains(&text.len()) && text.chars().all(plain) {
         Ok(text.to_owned())
     } else {

@@ -13,7 +13,7 @@ use crate::config;
 use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::{b64url, compare};
 use crate::model::client::ClientSecret;
-use crate::model::{AuthMethod, Client, ClientKind, GrantType, Outcome, event};
+use crate::model::{AuthMethod, Client, GrantType, Outcome, event};
 use crate::policy::Resource;
 use crate::store::clients;
 
@@ -225,22 +225,9 @@ impl Place {
 
 fn new_client(local: &Local, demo: &Demo) -> Client {
     Client {
-        client_id: demo.id.to_owned(),
-        kind: ClientKind::Confidential,
-        auth_method: AuthMethod::ClientSecretBasic,
-        secrets: Vec::new(),
-        jwks: None,
         grants: vec![GrantType::ClientCredentials],
         scopes: demo.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        resources: Vec::new(),
-        default_resource: String::new(),
-        serves: Vec::new(),
-        redirect_uris: Vec::new(),
-        access_token_alg: None,
-        access_token_ttl_secs: None,
-        roles: Vec::new(),
-        disabled: false,
-        created_at: local.clock.now(),
+        ..Client::new(demo.id, AuthMethod::ClientSecretBasic, local.clock.now())
     }
 }
 

@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::base::{Timestamp, id};
 use crate::config::{Issuance, TokenFormat};
 use crate::crypto::secret_text::{self, Kind};
-use crate::crypto::verify::AccessClaims;
+use crate::crypto::verify::{AccessClaims, PersonClaims};
 use crate::crypto::{jws, sha256};
 use crate::live::LiveClient;
 use crate::model::event::kind;
@@ -99,14 +99,10 @@ async fn issue(asked: &Asked<'_>, client: &LiveClient, target: &Target, granted:
         }
         TokenFormat::Opaque => {
             let text = secret_text::generate(Kind::AccessToken, &*ctx.rng);
+            let (iat, exp) = (Timestamp::from_secs(iat), Timestamp::from_secs(iat.saturating_add(ttl)));
             let token = AccessToken {
-                jti: jti.clone(),
-                sub: client.client.client_id.clone(),
-                client_id: client.client.client_id.clone(),
-                aud: vec![target.uri.to_string()],
                 scope: granted.scope.to_string(),
-                iat: Timestamp::from_secs(iat),
-                exp: Timestamp::from_secs(iat.saturating_add(ttl)),
+                ..AccessToken::of_client(&client.client.client_id, jti.clone(), &target.uri, iat, exp)
             };
             let event = event(asked, client, target, granted, jti, ttl);
             keep(asked, text.expose(), token, &event).await.map_err(|error| {
@@ -147,6 +143,7 @@ fn jwt(
         exp: iat.saturating_add(ttl),
         jti,
         scope: &granted.scope,
+        person: PersonClaims::default(),
     };
     jws::sign(signer, jws::ACCESS_TOKEN, &claims).map_err(|error| {
         tracing::error!(error = %crate::telemetry::chain(&error), kid = signer.kid(), "a token could not be signed");

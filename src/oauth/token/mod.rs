@@ -39,5 +39,6 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     }
     match grant {
         GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
+        _ => Err(Error::UnsupportedGrantType.to(&client)),
     }
 }

@@ -14,11 +14,11 @@ use stockade::access;
 use stockade::audit_log::{self, AuditLog};
 use stockade::base::{ManualClock, Secret, SystemRng, Timestamp};
 use stockade::crypto::jws;
-use stockade::crypto::verify::AccessClaims;
+use stockade::crypto::verify::{AccessClaims, PersonClaims};
 use stockade::http::{Coarse, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
-use stockade::model::{Algorithm, AuthMethod, Client, ClientKind, GrantType};
+use stockade::model::{Algorithm, AuthMethod, Client, GrantType};
 use stockade::policy::{Engine, Files, Snapshot, embedded};
 use stockade::store::clients;
 use stockade::telemetry::Metrics;
@@ -159,6 +159,7 @@ impl Stage {
             exp: NOW.as_secs() + 300,
             jti: "at_1",
             scope,
+            person: PersonClaims::default(),
         };
         let signer = ring.signer(Algorithm::ES256, NOW).expect("a key that signs");
         jws::sign(signer, jws::ACCESS_TOKEN, &claims).expect("signs")
@@ -197,21 +198,9 @@ impl Stage {
 
 fn client(id: &str) -> Client {
     Client {
-        client_id: id.to_owned(),
-        kind: ClientKind::Confidential,
-        auth_method: AuthMethod::ClientSecretBasic,
-        secrets: Vec::new(),
-        jwks: None,
         grants: vec![GrantType::ClientCredentials],
         scopes: vec!["pdp".to_owned()],
-        resources: Vec::new(),
         default_resource: ISSUER.to_owned(),
-        serves: Vec::new(),
-        redirect_uris: Vec::new(),
-        access_token_alg: None,
-        access_token_ttl_secs: None,
-        roles: Vec::new(),
-        disabled: false,
-        created_at: Timestamp::from_secs(0),
+        ..Client::new(id, AuthMethod::ClientSecretBasic, Timestamp::from_secs(0))
     }
 }

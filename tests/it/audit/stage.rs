@@ -129,15 +129,8 @@ impl Stage {
     pub(super) async fn token(&self, client_id: &str, aud: &str, scope: &str) -> String {
         let text = secret_text::generate(secret_text::Kind::AccessToken, &SystemRng).expose().clone();
         let now = self.clock.now();
-        let token = AccessToken {
-            jti: stockade::base::id::new("at", now, &SystemRng),
-            sub: client_id.to_owned(),
-            client_id: client_id.to_owned(),
-            aud: vec![aud.to_owned()],
-            scope: scope.to_owned(),
-            iat: now,
-            exp: now.plus(Duration::from_secs(600)),
-        };
+        let (jti, exp) = (stockade::base::id::new("at", now, &SystemRng), now.plus(Duration::from_secs(600)));
+        let token = AccessToken { scope: scope.to_owned(), ..AccessToken::of_client(client_id, jti, aud, now, exp) };
         let mut tx = self.test.store.begin().await.unwrap();
         tokens::insert(&mut tx, &sha256(text.as_bytes()), &token).await.unwrap();
         tx.commit().await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stockade::base::{Secret, SystemRng, Timestamp};
 use stockade::crypto::keyring::KeyRing;
 use stockade::crypto::seal::Sealer;
-use stockade::crypto::verify::{AccessClaims, TokenError, Verifier};
+use stockade::crypto::verify::{AccessClaims, PersonClaims, TokenError, Verifier};
 use stockade::crypto::{b64url, jws, keys};
 use stockade::model::Algorithm;
 
@@ -26,6 +26,7 @@ fn claims() -> AccessClaims<'static> {
         exp: NOW.as_secs() + 60,
         jti: "at_1",
         scope: "notes:read",
+        person: PersonClaims::default(),
     }
 }
 

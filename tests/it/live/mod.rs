@@ -47,14 +47,10 @@ async fn add_client(store: &Store) {
 /// An opaque token of client `c`.
 async fn issue(store: &Store, now: Timestamp) -> (String, AccessToken) {
     let text = secret_text::generate(secret_text::Kind::AccessToken, &SystemRng).expose().clone();
+    let exp = now.plus(Duration::from_secs(600));
     let token = AccessToken {
-        jti: format!("at_{}", text.len()),
-        sub: "c".to_owned(),
-        client_id: "c".to_owned(),
-        aud: vec!["https://api.example".to_owned()],
         scope: "notes:read".to_owned(),
-        iat: now,
-        exp: now.plus(Duration::from_secs(600)),
+        ..AccessToken::of_client("c", format!("at_{}", text.len()), "https://api.example", now, exp)
     };
     let mut tx = store.begin().await.expect("begin");
     tokens::insert(&mut tx, &sha256(text.as_bytes()), &token).await.expect("insert");

@@ -193,26 +193,16 @@ impl Fence {
         let secret = secret(id);
         self.secrets.lock().push(secret.clone());
         Client {
-            client_id: id.to_owned(),
-            kind: ClientKind::Confidential,
-            auth_method: AuthMethod::ClientSecretBasic,
             secrets: vec![ClientSecret {
                 digest: b64url::encode(&sha256(secret.as_bytes())),
                 created_at: START,
                 expires_at: None,
             }],
-            jwks: None,
             grants: vec![GrantType::ClientCredentials],
             scopes: vec!["notes:read".to_owned(), "notes:write".to_owned()],
             resources: vec![API.to_owned(), OTHER.to_owned(), OPAQUE.to_owned()],
             default_resource: API.to_owned(),
-            serves: Vec::new(),
-            redirect_uris: Vec::new(),
-            access_token_alg: None,
-            access_token_ttl_secs: None,
-            roles: Vec::new(),
-            disabled: false,
-            created_at: START,
+            ..Client::new(id, AuthMethod::ClientSecretBasic, START)
         }
     }
 

@@ -1,11 +1,12 @@
 //! The same suite on both databases.
 
+mod people;
+mod single_use;
+
 use std::time::Duration;
 
 use stockade::base::{SystemRng, Timestamp};
-use stockade::model::{
-    AccessToken, Algorithm, AuthMethod, Client, ClientKind, Event, GrantType, Outcome, SigningKey, event::kind,
-};
+use stockade::model::{AccessToken, Algorithm, AuthMethod, Client, Event, GrantType, Outcome, SigningKey, event::kind};
 use stockade::store::changes::{self, Topic, Watch};
 use stockade::store::{Store, StoreError, assertions, clients, events, keys, leases, log, revocations, tokens};
 
@@ -15,22 +16,11 @@ mod group_commit;
 
 pub(crate) fn client(id: &str) -> Client {
     Client {
-        client_id: id.to_owned(),
-        kind: ClientKind::Confidential,
-        auth_method: AuthMethod::ClientSecretBasic,
-        secrets: Vec::new(),
-        jwks: None,
         grants: vec![GrantType::ClientCredentials],
         scopes: vec!["notes:read".to_owned()],
         resources: vec!["https://api.example".to_owned()],
         default_resource: "https://api.example".to_owned(),
-        serves: Vec::new(),
-        redirect_uris: Vec::new(),
-        access_token_alg: None,
-        access_token_ttl_secs: None,
-        roles: Vec::new(),
-        disabled: false,
-        created_at: Timestamp::from_secs(1_800_000_000),
+        ..Client::new(id, AuthMethod::ClientSecretBasic, Timestamp::from_secs(1_800_000_000))
     }
 }
 
@@ -161,14 +151,10 @@ async fn signing_keys_and_sealed_values_read_back() {
 #[tokio::test]
 async fn an_opaque_token_is_found_by_its_digest_and_swept_when_dead() {
     for test in stores().await {
+        let (iat, exp) = (Timestamp::from_secs(10), Timestamp::from_secs(20));
         let token = AccessToken {
-            jti: "at_1".to_owned(),
-            sub: "c".to_owned(),
-            client_id: "c".to_owned(),
-            aud: vec!["https://api.example".to_owned()],
             scope: "notes:read".to_owned(),
-            iat: Timestamp::from_secs(10),
-            exp: Timestamp::from_secs(20),
+            ..AccessToken::of_client("c", "at_1".to_owned(), "https://api.example", iat, exp)
         };
         let mut tx = test.store.begin().await.expect("begin");
         tokens::insert(&mut tx, &[9; 32], &token).await.expect("insert");
