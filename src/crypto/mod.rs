@@ -1,4 +1,5 @@
-//! Hashes, JWS, the key ring, sealing, constant-time compare. Everything rests on aws-lc-rs.
+//! Hashes, JWS, the key ring, sealing, constant-time compare. Everything rests on aws-lc-rs, the hashing of
+//! passwords on argon2.
 //!
 //! ```text
 //! secret_text  generated secrets and opaque tokens: prefix, 256 bits, checksum; stored as digests
@@ -7,6 +8,8 @@
 //! keyring      keys parsed once, headers pre-encoded       jwk        public keys in and out (RFC 7517, RFC 7638)
 //! jws          compact serialisation, both directions      verify     RFC 9068 access tokens, with a bounded cache
 //! assertion    RFC 7523 client assertions                  log_key    the Ed25519 key of log checkpoints
+//! password     Argon2id                                    hasher     the few threads that do it, and their queue
+//! totp         RFC 6238                                    recovery   the codes for when that is lost
 //! ```
 //!
 //! Two rules hold in all of it: the algorithm comes from the key, never from the message; and nothing in a header
@@ -14,17 +17,27 @@
 
 pub mod assertion;
 pub mod b64url;
+#[cfg(feature = "server")]
+pub mod base32;
 pub mod bounded;
 mod claims;
 pub mod compare;
+#[cfg(feature = "server")]
+pub mod hasher;
 pub mod jwk;
 pub mod jws;
 pub mod keyring;
 pub mod keys;
 pub mod log_key;
+#[cfg(feature = "server")]
+pub mod password;
+#[cfg(feature = "server")]
+pub mod recovery;
 pub mod rotation;
 pub mod seal;
 pub mod secret_text;
+#[cfg(feature = "server")]
+pub mod totp;
 pub mod verify;
 
 use aws_lc_rs::digest;

@@ -25,6 +25,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("cedar_policy::", &["policy"]),
     ("axum::", &["http", "oauth", "enforce", "access", "audit", "app"]),
+    ("argon2::", &["crypto"]),
     ("aws_sdk_", &["findings"]),
     ("std::env::", &["config"]),
     ("println!", &["cli", "main"]),
