@@ -284,9 +284,15 @@ impl Endpoint {
             _ if route.starts_with("/api/v1/audit/") => Self::Audit,
             _ if route.starts_with("/api/") => Self::Api,
             _ if route.starts_with("/demo") => Self::Demo,
-            _ => Self::Unknown,
+            _ => below_a_path(route).map_or(Self::Unknown, |own| Self::of(Some(own))),
         }
     }
+}
+
+/// The part of a route that is ours when the issuer has a path: the router has `/auth/oauth/token` beside `/oauth/token`.
+fn below_a_path(route: &str) -> Option<&str> {
+    let at = ["/oauth/", "/.well-known/"].into_iter().filter_map(|part| route.find(part)).min()?;
+    route.get(at..).filter(|_| at > 0)
 }
 
 impl Label for Outcome {
@@ -402,6 +408,12 @@ mod tests {
             (Some("/access/v1/evaluation"), Endpoint::Access),
             (Some("/api/v1/audit/events"), Endpoint::Audit),
             (Some("/demo/notes"), Endpoint::Demo),
+            (Some("/auth/eu/oauth/token"), Endpoint::Token),
+            (Some("/auth/eu/.well-known/jwks.json"), Endpoint::Jwks),
+            (Some("/auth/eu/.well-known/oauth-protected-resource"), Endpoint::Metadata),
+            (Some("/.well-known/openid-configuration/auth/eu"), Endpoint::Metadata),
+            (Some("/oauth/none-of-ours"), Endpoint::Unknown),
+            (Some("/elsewhere"), Endpoint::Unknown),
             (None, Endpoint::Unknown),
         ] {
             assert_eq!(Endpoint::of(route), endpoint, "{route:?}");
