@@ -19,6 +19,7 @@ use crate::crypto::CryptoError;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
+use crate::http::Edge;
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
 use crate::policy::{Engine, Problem};
@@ -75,6 +76,8 @@ pub struct App {
     pub public: Router,
     /// `/healthz`, `/readyz`, `/metrics`.
     pub ops: Router,
+    /// Of the public listener and of the other.
+    edges: [Edge; 2],
     parts: Arc<Parts>,
     worker: audit_log::Worker,
     tree: PolicyTree,
@@ -156,9 +159,9 @@ impl App {
             clock,
             rng,
         });
-        let routes::Routes { public, ops, draining } = routes::routes(&parts)?;
+        let routes::Routes { public, ops, edges, draining } = routes::routes(&parts)?;
         let (stop, _) = watch::channel(false);
-        Ok(Self { public, ops, parts, worker, tree, stop, draining })
+        Ok(Self { public, ops, edges, parts, worker, tree, stop, draining })
     }
 
     /// The audit log, for what a process says about itself.

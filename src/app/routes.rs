@@ -16,6 +16,8 @@ use crate::{access, audit, oauth};
 pub(super) struct Routes {
     pub(super) public: Router,
     pub(super) ops: Router,
+    /// Of the public listener and of the other.
+    pub(super) edges: [Edge; 2],
     pub(super) draining: Arc<AtomicBool>,
 }
 
@@ -44,7 +46,8 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     if config.demo {
         public = public.merge(demo::router(&fence));
     }
-    Ok(Routes { public: public_edge.wrap(public), ops: ops_edge.wrap(ops.router()), draining })
+    let (public, ops) = (public_edge.wrap(public), ops_edge.wrap(ops.router()));
+    Ok(Routes { public, ops, edges: [public_edge, ops_edge], draining })
 }
 
 fn edge(parts: &Parts, settings: edge::Settings) -> Edge {

@@ -76,7 +76,7 @@ impl App {
     /// Serves until `shutdown` resolves, then drains: `/readyz` says no, requests in flight end, queues flush, the head of
     /// the log is signed.
     pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) {
-        let Self { public, ops, parts, worker, mut tree, stop, draining } = self;
+        let Self { public, ops, edges: [public_edge, ops_edge], parts, worker, mut tree, stop, draining } = self;
         let worker = tokio::spawn(worker.run(stop.subscribe()));
         let follower = tokio::spawn({
             let (live, stopped) = (Arc::clone(&parts.live), stop.subscribe());
@@ -113,10 +113,11 @@ impl App {
                 tracing::debug!("the shutdown signal's sender is gone");
             }
         };
-        let public = tokio::spawn(serve(bound.public, public, bound.public_tls, settings, gone(up.clone())));
+        let public =
+            tokio::spawn(serve(bound.public, public, Some(public_edge), bound.public_tls, settings, gone(up.clone())));
         // The ops listener outlives the drain, so that probes see it happen.
         let (ops_down, ops_up) = watch::channel(false);
-        let ops = tokio::spawn(serve(bound.ops, ops, bound.ops_tls, settings, gone(ops_up)));
+        let ops = tokio::spawn(serve(bound.ops, ops, Some(ops_edge), bound.ops_tls, settings, gone(ops_up)));
         shutdown.await;
         draining.store(true, Ordering::SeqCst);
         tracing::info!("stopping: requests in flight end first");

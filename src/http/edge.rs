@@ -14,8 +14,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::{Layer, Service};
 
 use super::client_address::TrustedProxies;
@@ -97,6 +98,18 @@ impl Edge {
             .layer(DefaultBodyLimit::max(self.0.settings.body_limit))
             .layer(self.clone())
     }
+
+    /// The answer to a head of `peer`'s that never became a request, and its body.
+    pub(super) fn refuse(&self, problem: Problem, peer: SocketAddr) -> (Response, Bytes) {
+        let parts = &self.0;
+        let trusted = &parts.settings.trusted_proxies;
+        let info = RequestInfo::read(&HeaderMap::new(), Some(peer.ip()), trusted, &*parts.clock, &*parts.rng);
+        let body = problem.body(Some(&info.request_id));
+        let mut response = problem.into_response();
+        // The method is part of what could not be read.
+        parts.finish(&mut response, &info, &Method::from_bytes(b"-").unwrap_or_default(), None);
+        (response, body)
+    }
 }
 
 async fn not_found() -> Problem {
@@ -167,6 +180,7 @@ where
                     tracing::error!(request_id = &*info.request_id, "a handler panicked");
                     internal().into_response()
                 }
+                Err(_) if unread.is_awaited() => body_timeout().into_response(),
                 Err(_) => Problem::new(Kind::Timeout).detail("try again later").into_response(),
             };
             unread.announce(response.headers_mut());
@@ -178,6 +192,13 @@ where
 
 fn internal() -> Problem {
     Problem::new(Kind::Internal).detail("try again later, and quote `request_id` if it stays")
+}
+
+/// The member `error` is what an OAuth library reads.
+fn body_timeout() -> Problem {
+    let problem =
+        Problem::new(Kind::BodyTimeout).detail("the body was still coming when the time was over: send it faster");
+    problem.with("error", "invalid_request")
 }
 
 impl Parts {

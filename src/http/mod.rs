@@ -29,6 +29,8 @@ pub mod serve;
 #[cfg(feature = "server")]
 mod tls;
 #[cfg(feature = "server")]
+mod unparsed;
+#[cfg(feature = "server")]
 mod unread;
 #[cfg(feature = "server")]
 pub mod who_may;

@@ -33,12 +33,18 @@ pub enum Kind {
     NotFound,
     /// 405.
     MethodNotAllowed,
+    /// 408: the body did not come in time.
+    BodyTimeout,
     /// 409: someone changed it first, or it exists.
     Conflict,
     /// 413.
     BodyTooLarge,
     /// 415.
     UnsupportedMediaType,
+    /// 414.
+    UriTooLong,
+    /// 431: a request line or header fields too long, or too many of them.
+    HeadTooLarge,
     /// 429: a quota is used up.
     QuotaExceeded,
     /// 500.
@@ -53,7 +59,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -63,9 +69,12 @@ impl Kind {
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::BodyTimeout,
         Self::Conflict,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
+        Self::UriTooLong,
+        Self::HeadTooLarge,
         Self::QuotaExceeded,
         Self::Internal,
         Self::Unavailable,
@@ -81,9 +90,12 @@ impl Kind {
             Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::NotRecorded | Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
@@ -102,9 +114,12 @@ impl Kind {
             Self::Forbidden => "urn:stockade:problem:forbidden",
             Self::NotFound => "urn:stockade:problem:not-found",
             Self::MethodNotAllowed => "urn:stockade:problem:method-not-allowed",
+            Self::BodyTimeout => "urn:stockade:problem:body-timeout",
             Self::Conflict => "urn:stockade:problem:conflict",
             Self::BodyTooLarge => "urn:stockade:problem:body-too-large",
             Self::UnsupportedMediaType => "urn:stockade:problem:unsupported-media-type",
+            Self::UriTooLong => "urn:stockade:problem:uri-too-long",
+            Self::HeadTooLarge => "urn:stockade:problem:head-too-large",
             Self::QuotaExceeded => fields::QUOTA_EXCEEDED,
             Self::Internal => "urn:stockade:problem:internal",
             Self::Unavailable => "urn:stockade:problem:unavailable",
@@ -125,9 +140,12 @@ impl Kind {
             Self::Forbidden => "Policy does not allow this",
             Self::NotFound => "There is nothing here",
             Self::MethodNotAllowed => "This does not take that method",
+            Self::BodyTimeout => "The body did not come in time",
             Self::Conflict => "Someone was here first",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body is of another media type",
+            Self::UriTooLong => "The URI is too long",
+            Self::HeadTooLarge => "The head of the request is too large",
             Self::QuotaExceeded => "Too many requests",
             Self::Internal => "Something broke on our side",
             Self::Unavailable => "A part of the service is not available",

@@ -21,7 +21,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
+use super::edge::Edge;
 use super::tls::Tls;
+use super::unparsed::Shaped;
 use crate::config;
 
 /// How long to wait after the operating system refused to accept (no file descriptors left).
@@ -61,15 +63,17 @@ pub enum Drained {
 }
 
 /// Serves `router` on `listener` until `shutdown` resolves, then drains: nothing new is accepted, requests in flight end,
-/// at most `settings.drain` long. Each request carries the peer as [`ConnectInfo<SocketAddr>`].
+/// at most `settings.drain` long. Each request carries the peer as [`ConnectInfo<SocketAddr>`]. `edge` shapes the answers
+/// to what never becomes a request; it is the one that `router` stands behind.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    edge: Option<Edge>,
     tls: Option<Tls>,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let connection = Connection { router, tls: tls.clone(), builder: builder(&settings), settings };
+    let connection = Connection { router, edge, tls: tls.clone(), builder: builder(&settings), settings };
     let room = Arc::new(Semaphore::new(settings.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
     let mut open = JoinSet::new();
@@ -147,6 +151,7 @@ fn builder(settings: &Settings) -> auto::Builder<TokioExecutor> {
 #[derive(Clone)]
 struct Connection {
     router: Router,
+    edge: Option<Edge>,
     tls: Option<Tls>,
     builder: auto::Builder<TokioExecutor>,
     settings: Settings,
@@ -185,7 +190,7 @@ impl Connection {
             request.extensions_mut().insert(ConnectInfo(peer));
             self.router.clone().call(request)
         });
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(Shaped::new(stream, self.edge.clone(), peer));
         let serving = watcher.watch(self.builder.serve_connection(io, service));
         tokio::pin!(serving);
         loop {

@@ -31,7 +31,11 @@ fn routes() -> Router {
         .route("/who", get(|info: Info| async move { format!("{:?}", info.address) }))
         .route("/id", get(|info: Info| async move { info.request_id.to_string() }))
         .route("/panic", get(async || -> String { panic!("a bug, on purpose") }))
-        .route("/never", get(std::future::pending::<()>))
+        .route("/never", get(std::future::pending::<()>).post(std::future::pending::<()>))
+        .route(
+            "/read-and-never",
+            post(|body: Body| async { drop((body::read(body, 10).await, std::future::pending::<()>().await)) }),
+        )
         .route("/problem", get(|| async { Problem::new(Kind::Conflict).detail("make up your mind").with("x", 1) }))
         .route("/plain", get(|| async { (StatusCode::UNPROCESSABLE_ENTITY, "a library's own words: secret-in-text") }))
         .route("/oauth/token", post(|| async { oauth_error() }))
@@ -214,6 +218,39 @@ async fn a_handler_that_never_answers_is_a_503() {
     assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(body["type"], "urn:stockade:problem:timeout");
     assert_eq!(stage.metric("stockade_http_requests_in_flight"), "0");
+}
+
+/// A body of which `first` has come and the rest never does.
+fn stalled(first: &'static str) -> Body {
+    let first =
+        futures_util::stream::once(async move { Ok::<_, std::io::Error>(bytes::Bytes::from_static(first.as_bytes())) });
+    Body::from_stream(futures_util::StreamExt::chain(first, futures_util::stream::pending()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_in_time_is_a_408_and_the_end_of_its_connection() {
+    let stage = stage_with(Settings { timeout: Some(Duration::from_secs(5)), ..Settings::default() });
+    for path in ["/body", "/default", "/json"] {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").body(stalled("[")).unwrap();
+        let (parts, body) = stage.send(request).await;
+        assert_eq!(parts.status, StatusCode::REQUEST_TIMEOUT, "{path}");
+        assert_eq!(parts.headers[header::CONNECTION], "close", "{path}");
+        assert!(body.contains("urn:stockade:problem:body-timeout"), "{path}: {body}");
+        let request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/json").version(http::Version::HTTP_2);
+        let (parts, _) = stage.send(request.body(stalled("[")).unwrap()).await;
+        assert_eq!(parts.status, StatusCode::REQUEST_TIMEOUT, "{path} over HTTP/2");
+        assert!(!parts.headers.contains_key(header::CONNECTION), "{path}: HTTP/2 has no such header");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_slow_whatever_came_of_the_body_is_a_503() {
+    let stage = stage_with(Settings { timeout: Some(Duration::from_secs(5)), ..Settings::default() });
+    for path in ["/never", "/read-and-never"] {
+        let (parts, _) = stage.send(Request::post(path).body(Body::from("all of it")).unwrap()).await;
+        assert_eq!(parts.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
 }
 
 #[tokio::test]

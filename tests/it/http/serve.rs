@@ -9,9 +9,11 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use rustls::pki_types::{CertificateDer, ServerName};
+use stockade::base::{SystemClock, SystemRng};
 use stockade::config::{Http, TlsFiles};
 use stockade::http::serve::{Drained, Settings, serve};
-use stockade::http::{Tls, TlsError};
+use stockade::http::{Edge, Tls, TlsError, edge};
+use stockade::telemetry::Prometheus;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -24,10 +26,14 @@ struct Running {
 }
 
 async fn start(router: Router, tls: Option<Tls>, settings: Settings) -> Running {
+    start_behind(None, router, tls, settings).await
+}
+
+async fn start_behind(edge: Option<Edge>, router: Router, tls: Option<Tls>, settings: Settings) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let done = tokio::spawn(serve(listener, router, tls, settings, async move {
+    let done = tokio::spawn(serve(listener, router, edge, tls, settings, async move {
         let _ = stopped.await;
     }));
     Running { address, stop, done }
@@ -75,6 +81,66 @@ async fn http_2_is_spoken_without_tls_to_who_knows_it() {
     stream.read_exact(&mut frame).await.unwrap();
     assert_eq!((frame[3], &frame[5..]), (4, &[0; 4][..]), "answered by SETTINGS of the connection");
     drop(stream);
+    assert_eq!(running.stop().await, Drained::All);
+}
+
+/// What comes back for `sent`, to the end of the connection.
+async fn answered(address: SocketAddr, sent: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    // The rest of a long head is still under way when the server closes: a reset after the answer is no concern.
+    let _ = read.expect("closed by the server");
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_gets_the_answer_that_every_other_gets() {
+    let (prometheus, metrics) = Prometheus::new();
+    let edge = edge::Settings { hsts: true, ..edge::Settings::default() };
+    let edge = Edge::new(edge, Arc::new(metrics), Arc::new(SystemClock), Arc::new(SystemRng));
+    let running = start_behind(Some(edge.clone()), edge.wrap(peer_router()), None, settings()).await;
+    let many: String = (0..200).map(|i| format!("x-{i}: 1\r\n")).collect();
+    let long = "a".repeat(70_000);
+    let good = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (sent, status, kind) in [
+        ("GARBAGE\r\n\r\n".to_owned(), 400, "bad-request"),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400, "bad-request"),
+        (format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"), 431, "head-too-large"),
+        (format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), 414, "uri-too-long"),
+    ] {
+        // Alone, and behind a good request on the same connection.
+        for before in ["", good] {
+            let mut answer = answered(running.address, format!("{before}{sent}").as_bytes()).await;
+            if !before.is_empty() {
+                let at =
+                    answer.rfind("HTTP/1.1 ").filter(|at| *at > 0).unwrap_or_else(|| panic!("one answer: {answer}"));
+                assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+                answer = answer.split_off(at);
+            }
+            let (head, body) =
+                answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {sent:.60}: {answer}"));
+            // hyper's buffer may be full before the URI's end is seen: then the head as a whole is too large.
+            let (status, kind) = if status == 414 && head.starts_with("HTTP/1.1 431 ") {
+                (431, "head-too-large")
+            } else {
+                (status, kind)
+            };
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            let value = |name: &str| head.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("-");
+            for name in ["x-request-id", "traceparent", "x-frame-options", "strict-transport-security", "date"] {
+                assert_ne!(value(name), "-", "{name} in {head}");
+            }
+            assert_eq!((value("cache-control"), value("connection")), ("no-store", "close"), "{head}");
+            assert_eq!(value("content-length"), body.len().to_string(), "{head}");
+            let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(problem["type"], format!("urn:stockade:problem:{kind}"));
+            assert_eq!(problem["request_id"], value("x-request-id"));
+        }
+    }
+    let text = prometheus.render();
+    assert!(text.contains(r#"stockade_http_requests_total{endpoint="unknown",status="4xx"} 8"#), "{text}");
     assert_eq!(running.stop().await, Drained::All);
 }
 
