@@ -22,7 +22,9 @@ use http::{HeaderValue, StatusCode, header};
 use self::question::{Asked, Malformed};
 use crate::audit_log::NotRecorded;
 use crate::http::who_may::{Guard, May, Permission};
-use crate::http::{Kind, Problem, body};
+use crate::http::{Kind, Problem, body, coarse};
+use crate::limits::Limit;
+use crate::model::{Outcome, event};
 use crate::policy::Resource;
 
 /// Largest body of a request, in bytes.
@@ -45,6 +47,8 @@ impl Permission for Evaluate {
 #[derive(Clone)]
 struct Ctx {
     guard: Arc<Guard>,
+    /// Questions of one client.
+    limit: Limit,
     metadata: Bytes,
 }
 
@@ -54,8 +58,9 @@ impl FromRef<Ctx> for Arc<Guard> {
     }
 }
 
-/// Metadata, `evaluation` and `evaluations`, for a decision point whose base URL is `issuer`.
-pub fn router(issuer: &str, guard: Arc<Guard>) -> Router {
+/// Metadata, `evaluation` and `evaluations`, for a decision point whose base URL is `issuer`. A client may ask as many
+/// questions as `limit` says, each of a batch counted.
+pub fn router(issuer: &str, guard: Arc<Guard>, limit: Limit) -> Router {
     let metadata = serde_json::json!({
         "policy_decision_point": issuer,
         "access_evaluation_endpoint": format!("{issuer}/access/v1/evaluation"),
@@ -65,7 +70,7 @@ pub fn router(issuer: &str, guard: Arc<Guard>) -> Router {
         .route("/.well-known/authzen-configuration", get(configuration))
         .route("/access/v1/evaluation", post(evaluation))
         .route("/access/v1/evaluations", post(evaluations))
-        .with_state(Ctx { guard, metadata: metadata.to_string().into() })
+        .with_state(Ctx { guard, limit, metadata: metadata.to_string().into() })
 }
 
 async fn configuration(State(ctx): State<Ctx>) -> Response {
@@ -76,23 +81,44 @@ async fn configuration(State(ctx): State<Ctx>) -> Response {
     (headers, ctx.metadata).into_response()
 }
 
+impl Ctx {
+    /// Counts `questions` of the caller; the refusal when there were too many. Folded, because it comes in floods.
+    fn count(&self, may: &May<Evaluate>, questions: usize) -> Result<(), Problem> {
+        let cost = u32::try_from(questions).unwrap_or(u32::MAX);
+        let client_id = &may.caller.token.client_id;
+        self.guard.coarse.client("access", client_id, self.limit, cost).map_err(|verdict| {
+            let (kind, action, resource) = (event::kind::RATE_LIMITED, Evaluate::ACTION, Evaluate::resource());
+            let mut event = self.guard.event(&may.caller, &may.info, kind, Outcome::Denied, action, resource);
+            event.reason = Some(Arc::from("rate_limited"));
+            self.guard.audit.fold(event);
+            coarse::client_problem(&verdict)
+        })
+    }
+}
+
 async fn evaluation(State(ctx): State<Ctx>, may: May<Evaluate>, request: Request) -> Response {
-    let body = match read(request).await {
-        Ok(body) => body,
-        Err(malformed) => return refuse(&malformed),
-    };
-    match question::single(&body) {
+    let body = read(request).await;
+    let question = body.as_ref().map_err(Clone::clone).and_then(question::single);
+    if let Err(refusal) = ctx.count(&may, 1) {
+        return refusal.into_response();
+    }
+    match question {
         Ok(one) => answered(evaluate::single(&ctx.guard, &may, &one).await),
         Err(malformed) => refuse(&malformed),
     }
 }
 
 async fn evaluations(State(ctx): State<Ctx>, may: May<Evaluate>, request: Request) -> Response {
-    let body = match read(request).await {
-        Ok(body) => body,
-        Err(malformed) => return refuse(&malformed),
+    let body = read(request).await;
+    let asked = body.as_ref().map_err(Clone::clone).and_then(question::batch);
+    let questions = match &asked {
+        Ok(Asked::Many(many)) => many.questions.len(),
+        Ok(Asked::One(_)) | Err(_) => 1,
     };
-    match question::batch(&body) {
+    if let Err(refusal) = ctx.count(&may, questions) {
+        return refusal.into_response();
+    }
+    match asked {
         Ok(Asked::One(one)) => answered(evaluate::single(&ctx.guard, &may, &one).await),
         Ok(Asked::Many(many)) => answered(evaluate::batch(&ctx.guard, &may, &many).await),
         Err(malformed) => refuse(&malformed),

@@ -11,7 +11,7 @@ const MOST_ITEMS: usize = 100;
 const LONGEST: usize = 1024;
 
 /// A request that is answered with an error rather than a decision.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Malformed {
     pub(super) status: StatusCode,
     pub(super) message: String,

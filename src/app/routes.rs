@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 
 use super::{Parts, StartError};
+use crate::config::RateLimit;
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::health::Ops;
 use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
-use crate::limits::{Ceiling, Limit};
+use crate::limits::{Ceiling, Limit, LimitError};
 use crate::{access, audit, oauth};
 
 /// Both listeners' routes.
@@ -23,8 +24,7 @@ pub(super) struct Routes {
 
 pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let config = &parts.config;
-    let ceiling = &config.limits.ceiling;
-    let ceiling = Limit::new(ceiling.count.get(), ceiling.per, ceiling.burst.get())?;
+    let ceiling = limit(&config.limits.ceiling)?;
     let public = edge::Settings {
         trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
         hsts: config.server.issuer.starts_with("https:"),
@@ -41,13 +41,17 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let fence = fence(parts)?;
     let mut public = oauth(parts)?
         .merge(audit(parts, Arc::clone(&guard)))
-        .merge(access::router(&config.server.issuer, guard))
+        .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
         .merge(nginx::router(fence.clone()));
     if config.demo {
         public = public.merge(demo::router(&fence));
     }
     let (public, ops) = (public_edge.wrap(public), ops_edge.wrap(ops.router()));
     Ok(Routes { public, ops, edges: [public_edge, ops_edge], draining })
+}
+
+fn limit(configured: &RateLimit) -> Result<Limit, LimitError> {
+    Limit::new(configured.count.get(), configured.per, configured.burst.get())
 }
 
 fn edge(parts: &Parts, settings: edge::Settings) -> Edge {
@@ -73,8 +77,7 @@ fn oauth(parts: &Parts) -> Result<Router, StartError> {
 
 /// Who may what on the management API.
 fn guard(parts: &Parts) -> Result<Guard, StartError> {
-    let address = &parts.config.limits.address;
-    let address = Limit::new(address.count.get(), address.per, address.burst.get())?;
+    let address = limit(&parts.config.limits.address)?;
     let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
     Ok(Guard {
         audience: parts.config.server.issuer.as_str().into(),
@@ -97,11 +100,10 @@ fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
 /// The pipeline of every enforcement point of this process.
 fn fence(parts: &Parts) -> Result<Fence, StartError> {
     let config = &parts.config;
-    let address = &config.limits.address;
     let fence = Fence::builder(config.server.issuer.as_str())
         .tokens(Arc::clone(&parts.live) as Arc<dyn Tokens>)
         .engine(Arc::clone(&parts.engine))
-        .address_limit(Limit::new(address.count.get(), address.per, address.burst.get())?)
+        .address_limit(limit(&config.limits.address)?)
         .buckets(Arc::clone(&parts.buckets))
         .trusted_proxies(TrustedProxies::new(config.server.trusted_proxies.clone()))
         .recorder(Arc::new(parts.audit.clone()))

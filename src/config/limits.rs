@@ -12,6 +12,8 @@ pub struct Limits {
     pub token_address: RateLimit,
     /// Requests of one client to the token endpoint.
     pub token_client: RateLimit,
+    /// Questions of one client to the decision point.
+    pub access_client: RateLimit,
     /// All requests together.
     pub ceiling: RateLimit,
     /// Keys that the buckets remember.
@@ -24,6 +26,7 @@ impl Default for Limits {
             address: RateLimit::per_second(200, 400),
             token_address: RateLimit::per_second(50, 100),
             token_client: RateLimit::per_second(50, 100),
+            access_client: RateLimit::per_second(1000, 2000),
             ceiling: RateLimit::per_second(50_000, 50_000),
             keys: 1_000_000,
         }
@@ -37,6 +40,7 @@ impl Limits {
             address: r.parsed("limits.address", d.address, RateLimit::parse),
             token_address: r.parsed("limits.token_address", d.token_address, RateLimit::parse),
             token_client: r.parsed("limits.token_client", d.token_client, RateLimit::parse),
+            access_client: r.parsed("limits.access_client", d.access_client, RateLimit::parse),
             ceiling: r.parsed("limits.ceiling", d.ceiling, RateLimit::parse),
             keys: r.number("limits.keys", d.keys as u64, 1024..=100_000_000) as usize,
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::info::RequestInfo;
 use super::problem::{Kind, Problem};
 use crate::base::Clock;
-use crate::limits::{Buckets, Limit, Verdict, address, fields};
+use crate::limits::{Buckets, Claim, Limit, Verdict, address, fields};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{Bucket, Limited};
 
@@ -35,8 +35,22 @@ impl Coarse {
         let from = info.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let claims = address::rungs(self.buckets.keys(), "coarse", from, self.limit);
         let verdict = self.buckets.check(&claims, self.clock.monotonic_ns());
+        self.told(Bucket::Address, verdict)
+    }
+
+    /// Counts `cost` units of a known client in `class`, whose limit is `limit`.
+    ///
+    /// # Errors
+    /// The verdict, when the client is over its limit.
+    pub fn client(&self, class: &str, client_id: &str, limit: Limit, cost: u32) -> Result<(), Verdict> {
+        // What is dearer than a full bucket empties it: it would never pass otherwise.
+        let claim = Claim::new(self.buckets.keys().client(class, client_id), limit).costing(cost.min(limit.burst()));
+        self.told(Bucket::Client, self.buckets.check(&[claim], self.clock.monotonic_ns()))
+    }
+
+    fn told(&self, bucket: Bucket, verdict: Verdict) -> Result<(), Verdict> {
         let result = if verdict.is_allowed() { Limited::Allowed } else { Limited::Refused };
-        self.metrics.limit_checks.add((Bucket::Address, result));
+        self.metrics.limit_checks.add((bucket, result));
         if verdict.tightest.is_some_and(|t| t.overflow) {
             self.metrics.limit_overflows.add(());
         }
@@ -49,4 +63,9 @@ pub fn problem(verdict: &Verdict) -> Problem {
     Problem::new(Kind::QuotaExceeded)
         .detail("too many requests from this address: wait as long as `Retry-After` says")
         .headers(|headers| fields::apply(headers, &[], verdict))
+}
+
+/// The 429 of a client's bucket, in the same words.
+pub fn client_problem(verdict: &Verdict) -> Problem {
+    problem(verdict).detail("too many requests of this client: wait as long as `Retry-After` says")
 }

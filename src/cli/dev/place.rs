@@ -123,7 +123,7 @@ impl Place {
              # A debug build on a busy machine needs longer than a service to commit.\n\
              [audit_log]\npatience = \"2s\"\n\n\
              [limits]\naddress = \"10000/s burst 20000\"\ntoken_address = \"5000/s burst 10000\"\n\
-             token_client = \"5000/s burst 10000\"\n"
+             token_client = \"5000/s burst 10000\"\naccess_client = \"100000/s burst 200000\"\n"
         )
     }
 

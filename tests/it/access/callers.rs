@@ -1,8 +1,11 @@
 //! Who may ask, and what is recorded about it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
+use stockade::limits::Limit;
 use stockade::store::log;
 
 use super::stage::Stage;
@@ -89,4 +92,31 @@ async fn every_answer_of_a_batch_is_an_event_that_names_who_asked_and_about_whom
     let mut outcomes: Vec<&str> = events.iter().filter_map(|(_, rest)| rest["outcome"].as_str()).collect();
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["allowed", "denied", "denied"]);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_much_is_429_and_each_question_of_a_batch_counts() {
+    // Four at once, one more every ten seconds.
+    let limit = Limit::new(1, Duration::from_secs(10), 4).expect("a limit");
+    let stage = Stage::limited("cert", limit).await;
+    let one = question();
+    let batch = |n: usize| json!({ "evaluations": vec![one.clone(); n] });
+    let ask = async |path: &'static str, body: Value| {
+        let answer = stage.post(path, &body).await;
+        (answer.status.as_u16(), answer.header("retry-after").map(str::to_owned))
+    };
+    assert_eq!(ask("/access/v1/evaluations", batch(3)).await, (200, None));
+    assert_eq!(ask(PATH, one.clone()).await, (200, None));
+    assert_eq!(ask(PATH, one.clone()).await, (429, Some("10".to_owned())));
+    assert_eq!(ask("/access/v1/evaluations", batch(1)).await.0, 429);
+    stage.clock.advance(Duration::from_secs(20));
+    assert_eq!(ask("/access/v1/evaluations", batch(3)).await, (429, Some("10".to_owned())), "two are there of three");
+    assert_eq!(ask("/access/v1/evaluations", batch(2)).await.0, 200);
+    stage.clock.advance(Duration::from_secs(40));
+    assert_eq!(
+        ask("/access/v1/evaluations", batch(9)).await.0,
+        200,
+        "more than a bucket holds takes all of a full one"
+    );
+    assert_eq!(ask(PATH, json!({})).await.0, 429, "what is no question counts as one");
 }

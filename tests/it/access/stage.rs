@@ -35,6 +35,7 @@ pub(super) struct Stage {
     pub(super) engine: Arc<Engine>,
     pub(super) audit: AuditLog,
     pub(super) store: TestStore,
+    pub(super) clock: Arc<ManualClock>,
     live: Arc<Live>,
     router: Router,
     _stop: watch::Sender<bool>,
@@ -89,8 +90,19 @@ impl Stage {
         stage
     }
 
+    /// One of the sets, where a client may ask as much as `limit` says.
+    pub(super) async fn limited(name: &str, limit: Limit) -> Self {
+        let stage = Self::with(limit).await;
+        stage.engine.install(policy_set(name));
+        stage
+    }
+
     /// Without any policies.
     pub(super) async fn new() -> Self {
+        Self::with(Limit::per_second(100_000, 100_000).expect("a limit")).await
+    }
+
+    async fn with(limit: Limit) -> Self {
         let store = stores::sqlite().await;
         let clock = Arc::new(ManualClock::at(NOW));
         let rng = Arc::new(SystemRng);
@@ -138,9 +150,9 @@ impl Stage {
             clock: Arc::clone(&clock) as _,
             rng: Arc::clone(&rng) as _,
         };
-        let edge = Edge::new(edge::Settings::default(), metrics, clock, rng);
-        let router = edge.wrap(access::router(ISSUER, Arc::new(guard)));
-        Self { engine, audit, store, live, router, _stop: stop }
+        let edge = Edge::new(edge::Settings::default(), metrics, Arc::clone(&clock) as _, rng);
+        let router = edge.wrap(access::router(ISSUER, Arc::new(guard), limit));
+        Self { engine, audit, store, clock, live, router, _stop: stop }
     }
 
     /// A token of `client` for the decision point.
