@@ -7,6 +7,7 @@ use axum::Router;
 
 use super::{Parts, StartError};
 use crate::config::RateLimit;
+use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::health::Ops;
 use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
@@ -42,7 +43,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let mut public = oauth(parts)?
         .merge(audit(parts, Arc::clone(&guard)))
         .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
-        .merge(nginx::router(fence.clone()));
+        .merge(nginx::router(fence.clone(), assertions(parts)));
     if config.demo {
         public = public.merge(demo::router(&fence));
     }
@@ -111,6 +112,12 @@ fn fence(parts: &Parts) -> Result<Fence, StartError> {
         .clock_and_rng(Arc::clone(&parts.clock), Arc::clone(&parts.rng))
         .build()?;
     Ok(fence)
+}
+
+/// Who signs for what passes a proxy.
+fn assertions(parts: &Parts) -> Assertions {
+    let live = Arc::clone(&parts.live);
+    Assertions::new(parts.config.oauth.default_alg(), move || live.key_ring())
 }
 
 /// What `/readyz` asks.

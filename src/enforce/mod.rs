@@ -28,6 +28,8 @@ mod refused;
 mod tokens;
 
 #[cfg(feature = "server")]
+pub mod assertion;
+#[cfg(feature = "server")]
 pub mod demo;
 #[cfg(feature = "server")]
 pub mod nginx;

@@ -4,7 +4,8 @@
 //! from the query string, and answers only peers in `trusted_proxies`. nginx turns every status but 2xx, 401 and 403 into
 //! 500, so those are the only ones: what else would be said stands in `X-Stockade-Status`, with `Retry-After` for a limit
 //! (`examples/nginx.conf` makes it 429 again). Every identity header is always there, empty when nothing is known, so that
-//! one that the caller forged is overwritten.
+//! one that the caller forged is overwritten. `X-Stockade-Assertion` says the same under a signature, for an upstream that
+//! does not take the network's word for it; without a key to sign with nothing passes.
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
+use super::assertion::Assertions;
 use super::fence::Fence;
-use super::pipeline::Ask;
+use super::pipeline::{Admitted, Ask};
 use crate::http::Info;
 use crate::telemetry::labels::Point;
 
@@ -24,15 +26,25 @@ const URI: HeaderName = HeaderName::from_static("x-original-uri");
 const STATUS: HeaderName = HeaderName::from_static("x-stockade-status");
 const SUBJECT: HeaderName = HeaderName::from_static("x-stockade-subject");
 const CLIENT: HeaderName = HeaderName::from_static("x-stockade-client");
+/// Empty: a deployment has one tenant. The name is taken, so that no caller's own reaches an upstream that looks for it.
+const TENANT: HeaderName = HeaderName::from_static("x-stockade-tenant");
 const SCOPES: HeaderName = HeaderName::from_static("x-stockade-scopes");
 const DECISION: HeaderName = HeaderName::from_static("x-stockade-decision-id");
+const ASSERTION: HeaderName = HeaderName::from_static("x-stockade-assertion");
 
-/// The route, for a fence whose trusted proxies are those that may ask.
-pub fn router(fence: Fence) -> Router {
-    Router::new().route("/enforce/nginx", get(answer)).with_state(Arc::new(fence))
+/// What this dialect is made of.
+struct Dialect {
+    fence: Fence,
+    assertions: Assertions,
 }
 
-async fn answer(State(fence): State<Arc<Fence>>, info: Info, request: Request) -> Response {
+/// The route, for a fence whose trusted proxies are those that may ask.
+pub fn router(fence: Fence, assertions: Assertions) -> Router {
+    Router::new().route("/enforce/nginx", get(answer)).with_state(Arc::new(Dialect { fence, assertions }))
+}
+
+async fn answer(State(dialect): State<Arc<Dialect>>, info: Info, request: Request) -> Response {
+    let fence = &dialect.fence;
     if !info.peer.is_some_and(|peer| fence.trusted.contains(peer)) {
         return refusal(StatusCode::FORBIDDEN, StatusCode::FORBIDDEN);
     }
@@ -46,26 +58,7 @@ async fn answer(State(fence): State<Arc<Fence>>, info: Info, request: Request) -
     };
     let ask = Ask { point: Point::Nginx, method, uri: &uri, headers, info: &info };
     match fence.pipeline.admit(&ask).await {
-        Ok(admitted) => {
-            let token = &admitted.token;
-            let mut response = StatusCode::OK.into_response();
-            let known = [
-                (STATUS, "200"),
-                (SUBJECT, token.sub.as_str()),
-                (CLIENT, token.client_id.as_str()),
-                (SCOPES, token.scope.as_str()),
-                (DECISION, &*admitted.event_id),
-            ];
-            for (name, value) in known {
-                // A name that no header can carry must not become nobody's.
-                let Ok(value) = HeaderValue::from_str(value) else {
-                    return refusal(StatusCode::FORBIDDEN, StatusCode::FORBIDDEN);
-                };
-                response.headers_mut().insert(name, value);
-            }
-            admitted.spent.apply(response.headers_mut());
-            response
-        }
+        Ok(admitted) => dialect.pass(&admitted),
         Err(refused) => {
             let meant = refused.status();
             let problem = refused.problem().response(Some(&info.request_id));
@@ -91,6 +84,39 @@ async fn answer(State(fence): State<Arc<Fence>>, info: Info, request: Request) -
     }
 }
 
+impl Dialect {
+    /// Lets the request pass and says whose it is.
+    fn pass(&self, admitted: &Admitted) -> Response {
+        let (token, pipeline) = (&admitted.token, &self.fence.pipeline);
+        let decision = &*admitted.event_id;
+        let assertion = pipeline.meant_for(admitted).and_then(|audience| {
+            self.assertions.sign(&pipeline.issuer, audience, token, decision, pipeline.clock.now())
+        });
+        let Some(assertion) = assertion else {
+            return refusal(StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let mut response = StatusCode::OK.into_response();
+        let known = [
+            (STATUS, "200"),
+            (SUBJECT, token.sub.as_str()),
+            (CLIENT, token.client_id.as_str()),
+            (TENANT, ""),
+            (SCOPES, token.scope.as_str()),
+            (DECISION, decision),
+            (ASSERTION, &assertion),
+        ];
+        for (name, value) in known {
+            // A name that no header can carry must not become nobody's.
+            let Ok(value) = HeaderValue::from_str(value) else {
+                return refusal(StatusCode::FORBIDDEN, StatusCode::FORBIDDEN);
+            };
+            response.headers_mut().insert(name, value);
+        }
+        admitted.spent.apply(response.headers_mut());
+        response
+    }
+}
+
 /// The header's value when it is there once and is text.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -104,7 +130,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 fn refusal(said: StatusCode, meant: StatusCode) -> Response {
     let mut response = said.into_response();
     let headers = response.headers_mut();
-    for name in [SUBJECT, CLIENT, SCOPES, DECISION] {
+    for name in [SUBJECT, CLIENT, TENANT, SCOPES, DECISION, ASSERTION] {
         headers.insert(name, HeaderValue::from_static(""));
     }
     headers.insert(STATUS, HeaderValue::from(meant.as_u16()));

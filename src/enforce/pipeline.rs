@@ -211,6 +211,21 @@ impl Pipeline {
         })
     }
 
+    /// The API that an admitted request goes to: the one audience of its token that let it through.
+    #[cfg(feature = "server")]
+    pub(crate) fn meant_for<'a>(&self, admitted: &'a Admitted) -> Option<&'a str> {
+        if let [only] = admitted.token.aud.as_slice() {
+            return Some(only);
+        }
+        let snapshot = self.engine.snapshot()?;
+        let api = &admitted.route.route.api;
+        let ours = |aud: &&String| match &self.audience {
+            Some(audience) => ***aud == **audience,
+            None => snapshot.is_audience(api, &self.issuer, aud),
+        };
+        admitted.token.aud.iter().find(ours).map(String::as_str)
+    }
+
     /// Refuses somebody who is not known: folded, because anyone can cause it.
     fn stranger(&self, ask: &Ask<'_>, kind: &'static str, reason: &str, why: Why) -> Refused {
         let mut event = ask.info.event(kind, Outcome::Denied, &*self.clock, &*self.rng);

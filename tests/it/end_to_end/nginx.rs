@@ -85,7 +85,9 @@ impl Nginx {
     ) -> (u16, String, String) {
         let mut request = stage.http.request(method, format!("{}{path}", self.url));
         // What a caller could try: to be somebody else, or to be asked about something else.
-        request = request.header("X-Stockade-Client", "forged").header("X-Stockade-Subject", "forged");
+        for name in ["Client", "Subject", "Tenant", "Scopes", "Decision-Id", "Assertion"] {
+            request = request.header(format!("X-Stockade-{name}"), "forged");
+        }
         request = request.header("X-Original-URI", "/demo/notes").header("X-Original-Method", "GET");
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -117,6 +119,7 @@ async fn nginx_lets_through_what_stockade_allows_and_nothing_else() {
     assert!(!head.contains("forged"), "a caller named itself: {head}");
     assert!(!head.contains(&token), "the token went on to the upstream: {head}");
     assert_eq!(nginx.reached.load(Ordering::SeqCst), 1);
+    believed(&stage, &head).await;
 
     // Refused: without a token, with a broken one, by policy, on an unknown route, around a normalised path.
     let broken = format!("{token}x");
@@ -139,6 +142,25 @@ async fn nginx_lets_through_what_stockade_allows_and_nothing_else() {
         assert_eq!(nginx.call(&stage, get, "/demo/notes", Some(&elsewhere)).await.0, 401, "another audience's token");
     }
     assert_eq!(nginx.reached.load(Ordering::SeqCst), 1, "a refused request reached the upstream");
+}
+
+/// What an upstream that believes the assertion alone does with the head it got.
+async fn believed(stage: &Stage, head: &str) {
+    let value =
+        |name: &str| head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)));
+    let (_, assertion) = value("x-stockade-assertion").unwrap_or_else(|| panic!("no assertion: {head}"));
+    let keys = stage.http.get(format!("{}/.well-known/jwks.json", stage.issuer)).send().await.expect("an answer");
+    let keys: jsonwebtoken::jwk::JwkSet = keys.json().await.expect("a key set");
+    let header = jsonwebtoken::decode_header(assertion).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("stockade-assertion+jwt"));
+    let key = keys.find(header.kid.as_deref().expect("a kid")).expect("a published key");
+    let mut wanted = jsonwebtoken::Validation::new(header.alg);
+    wanted.set_audience(&[stage.var("API")]);
+    wanted.set_issuer(&[&stage.issuer]);
+    let key = jsonwebtoken::DecodingKey::from_jwk(key).expect("a usable key");
+    let said = jsonwebtoken::decode::<serde_json::Value>(assertion, &key, &wanted).expect("verifies").claims;
+    assert_eq!((&said["sub"], &said["scope"]), (&stage.var("READER_CLIENT_ID").into(), &"notes:read".into()));
+    assert_eq!(value("x-stockade-decision-id").map(|(_, id)| id), said["jti"].as_str());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

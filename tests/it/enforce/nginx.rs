@@ -2,12 +2,18 @@
 
 use axum::body::Body;
 use http::StatusCode;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::{Value, json};
+use stockade::base::{Clock as _, Timestamp};
+use stockade::crypto::b64url;
+use stockade::crypto::verify::{TokenError, Verifier};
 
-use super::stage::{Answer, PROXY, Stage, request};
+use super::stage::{API, Answer, ISSUER, PROXY, Stage, request};
 
-const IDENTITY: [&str; 3] = ["x-stockade-subject", "x-stockade-client", "x-stockade-scopes"];
+const IDENTITY: [&str; 4] = ["x-stockade-subject", "x-stockade-client", "x-stockade-tenant", "x-stockade-scopes"];
 
-fn identity(answer: &Answer) -> [Option<&str>; 3] {
+fn identity(answer: &Answer) -> [Option<&str>; 4] {
     IDENTITY.map(|name| answer.header(name))
 }
 
@@ -17,7 +23,7 @@ async fn an_allowed_call_is_200_without_a_body_and_says_who_calls() {
     let token = stage.token("reader", "notes:read");
     let answer = stage.ask("GET", "/demo/notes?x=1", Some(&token)).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
-    assert_eq!(identity(&answer), [Some("reader"), Some("reader"), Some("notes:read")]);
+    assert_eq!(identity(&answer), [Some("reader"), Some("reader"), Some(""), Some("notes:read")]);
     assert_eq!(answer.header("x-stockade-status"), Some("200"));
     let events = stage.recorded();
     assert_eq!(answer.header("x-stockade-decision-id"), Some(events[0].id.as_str()));
@@ -45,7 +51,8 @@ async fn every_answer_is_200_401_or_403_and_has_every_identity_header() {
         let answer = stage.ask(method, uri, token).await;
         let case = format!("{method} {uri}");
         assert_eq!((answer.status.as_u16(), answer.header("x-stockade-status")), (status, Some(meant)), "{case}");
-        assert_eq!(identity(&answer), [Some(""); 3], "{case}");
+        assert_eq!(identity(&answer), [Some(""); 4], "{case}");
+        assert_eq!(answer.header("x-stockade-assertion"), Some(""), "{case}");
         assert_eq!(
             answer.header("www-authenticate").is_some_and(|v| v.starts_with("Bearer")),
             meant == "401" || token.is_some() && status == 401 || uri == "/demo/notes" && method == "POST",
@@ -106,4 +113,58 @@ async fn other_dialects_headers_and_the_query_change_nothing() {
     assert_eq!(ask(query, &theirs).await.header("x-stockade-status"), Some("400"), "without ours there is no question");
     let twice = [("x-original-method", "GET"), ("x-original-uri", "/demo/notes"), ("x-original-uri", "/demo/notes")];
     assert_eq!(ask("/enforce/nginx", &twice).await.header("x-stockade-status"), Some("400"));
+}
+
+#[tokio::test]
+async fn what_passes_carries_an_assertion_that_the_key_set_verifies_and_that_is_no_access_token() {
+    let stage = Stage::new();
+    let token = stage.token("reader", "notes:read");
+    let answer = stage.ask("GET", "/demo/notes", Some(&token)).await;
+    let assertion = answer.header("x-stockade-assertion").expect("an assertion").to_owned();
+    let now = stage.clock.now();
+    let jwks: JwkSet = serde_json::from_slice(&stage.ring.jwks(now)).expect("a key set");
+    let header = jsonwebtoken::decode_header(&assertion).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("stockade-assertion+jwt"));
+    let key = jwks.find(header.kid.as_deref().expect("a kid")).expect("a published key");
+    let mut wanted = Validation::new(jsonwebtoken::Algorithm::ES256);
+    wanted.set_audience(&[API]);
+    wanted.set_issuer(&[ISSUER]);
+    // The stage's clock is not the machine's.
+    wanted.validate_exp = false;
+    let key = DecodingKey::from_jwk(key).expect("a usable key");
+    let said = jsonwebtoken::decode::<Value>(&assertion, &key, &wanted).expect("verifies").claims;
+    let (iat, exp) = (now.as_secs(), now.as_secs() + 60);
+    let decision = answer.header("x-stockade-decision-id").expect("a decision");
+    assert_eq!(
+        said,
+        json!({
+            "iss": ISSUER, "aud": API, "sub": "reader", "client_id": "reader", "scope": "notes:read",
+            "iat": iat, "exp": exp, "jti": decision,
+        })
+    );
+    // To a verifier that has the very key it is another kind of token.
+    let own = Verifier::from_jwks(ISSUER, &serde_json::from_slice(&stage.ring.jwks(now)).expect("JSON")).expect("keys");
+    assert_eq!(own.verify(&assertion, now), Err(TokenError::WrongType));
+}
+
+#[tokio::test]
+async fn of_several_audiences_the_assertion_names_the_one_that_the_request_goes_to() {
+    let stage = Stage::new();
+    let mut claims = stage.claims("reader", "notes:read");
+    claims["aud"] = json!(["https://elsewhere.example", API]);
+    let answer = stage.ask("GET", "/demo/notes", Some(&stage.signed(&claims))).await;
+    let assertion = answer.header("x-stockade-assertion").expect("an assertion");
+    let payload = b64url::decode_strict(assertion.split('.').nth(1).expect("claims")).expect("base64url");
+    assert_eq!(serde_json::from_slice::<Value>(&payload).expect("JSON")["aud"], API);
+}
+
+#[tokio::test]
+async fn without_a_key_to_sign_with_nothing_passes() {
+    let stage = Stage::new();
+    let token = stage.token("reader", "notes:read");
+    // Before the one key there is becomes active.
+    stage.clock.set(Timestamp::from_secs(stage.clock.now().as_secs() - 5));
+    let answer = stage.ask("GET", "/demo/notes", Some(&token)).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-stockade-status")), (403, Some("503")));
+    assert_eq!(identity(&answer), [Some(""); 4]);
 }

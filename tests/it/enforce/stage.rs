@@ -11,10 +11,14 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use stockade::base::{Clock as _, ManualClock, SeededRng, Timestamp};
+use stockade::base::{Clock as _, ManualClock, Secret, SeededRng, Timestamp};
+use stockade::crypto::keyring::KeyRing;
+use stockade::crypto::keys;
+use stockade::crypto::seal::Sealer;
+use stockade::enforce::assertion::Assertions;
 use stockade::enforce::{Fence, FenceBuilder, Recorder, demo, nginx};
 use stockade::http::{Edge, TrustedProxies, edge};
-use stockade::model::Event;
+use stockade::model::{Algorithm, Event};
 use stockade::policy::Snapshot;
 use stockade::telemetry::Metrics;
 use tower::ServiceExt as _;
@@ -46,6 +50,8 @@ pub(super) struct Stage {
     pub(super) clock: Arc<ManualClock>,
     pub(super) events: Arc<Events>,
     pub(super) fence: Fence,
+    /// Signs what passes a proxy.
+    pub(super) ring: Arc<KeyRing>,
     router: Router,
 }
 
@@ -85,9 +91,12 @@ impl Stage {
             .clock_and_rng(Arc::clone(&clock) as _, Arc::clone(&rng) as _);
         let fence = change(builder).build().expect("a fence");
         let settings = edge::Settings { trusted_proxies: trusted, ..edge::Settings::default() };
+        let ring = ring(clock.now());
+        let signing = Arc::clone(&ring);
+        let assertions = Assertions::new(Algorithm::ES256, move || Arc::clone(&signing));
         let edge = Edge::new(settings, Arc::new(Metrics::register()), Arc::clone(&clock) as _, rng);
-        let router = edge.wrap(demo::router(&fence).merge(nginx::router(fence.clone())));
-        Self { key, clock, events, fence, router }
+        let router = edge.wrap(demo::router(&fence).merge(nginx::router(fence.clone(), assertions)));
+        Self { key, clock, events, fence, ring, router }
     }
 
     pub(super) fn claims(&self, client: &str, scope: &str) -> Value {
@@ -136,6 +145,13 @@ impl Stage {
     pub(super) fn folded(&self) -> Vec<Event> {
         std::mem::take(&mut *self.events.folded.lock())
     }
+}
+
+/// A ring of one key.
+fn ring(now: Timestamp) -> Arc<KeyRing> {
+    let sealer = Sealer::new(&[Secret::new("a sealing key of thirty-two chars".to_owned())]).expect("a sealer");
+    let key = keys::generate(Algorithm::ES256, &sealer, &SeededRng::new(3), now, now).expect("a key");
+    Arc::new(KeyRing::build(&[key], &sealer).expect("a ring"))
 }
 
 pub(super) fn request(method: &str, uri: &str, authorization: &[&str], peer: &str) -> http::request::Builder {
