@@ -2,7 +2,7 @@
 //!
 //! [`edge::Edge`] stands around both listeners' routers; a handler finds the request's [`Info`] in its arguments and answers
 //! with a [`Problem`] when it cannot do what it was asked. Bearer tokens are read by [`bearer`], bodies by [`body`], query
-//! strings by [`query`]. [`serve`] is the listener itself.
+//! strings by [`query`]. [`serve`] is the listener itself. What answers people with pages stands on [`browser`].
 //!
 //! Without the feature `server` only what needs no HTTP server is here: the tower layer uses it.
 
@@ -16,6 +16,8 @@ pub mod trace;
 
 #[cfg(feature = "server")]
 pub mod body;
+#[cfg(feature = "server")]
+pub mod browser;
 #[cfg(feature = "server")]
 pub mod cursor;
 #[cfg(feature = "server")]
