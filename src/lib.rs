@@ -6,7 +6,7 @@
 //! Data moves one way; a module imports only what stands to its left. `tests/it/house.rs` keeps it so.
 //!
 //! ```text
-//! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log -> http
+//! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log, registry -> http
 //!      -> oauth enforce access audit -> ticks -> app -> cli -> main
 //! ```
 //!
@@ -42,6 +42,8 @@ pub mod config;
 pub mod live;
 #[cfg(feature = "server")]
 pub mod oauth;
+#[cfg(feature = "server")]
+pub mod registry;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]

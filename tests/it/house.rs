@@ -11,7 +11,7 @@ const LEVELS: &[&[&str]] = &[
     &["config"],
     &["telemetry"],
     &["store", "crypto", "policy", "limits"],
-    &["live", "audit_log"],
+    &["live", "audit_log", "registry"],
     &["http"],
     &["oauth", "enforce", "access", "audit"],
     &["ticks"],

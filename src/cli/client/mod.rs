@@ -6,17 +6,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::local::Local;
 use super::output::{self, Format, Output};
-use crate::base::{Clock as _, Secret, Timestamp};
+use crate::base::{Clock as _, Secret};
 use crate::config::text;
-use crate::crypto::{b64url, secret_text};
-use crate::model::client::ClientSecret;
-use crate::model::{AuthMethod, Client, Event, Outcome, event};
+use crate::model::{Client, Event, Outcome, event};
 use crate::policy::Resource;
+use crate::registry::client::{new_secret, rotated, uses_secrets, view};
 use crate::store::clients;
 
 #[derive(Debug, Subcommand)]
@@ -73,20 +71,6 @@ pub(super) async fn run(command: Command, config: Option<&Path>) -> Result<(), F
     done
 }
 
-/// A client as it is shown: digests of secrets are left out.
-pub(super) fn view(client: &Client) -> Value {
-    let mut view = serde_json::to_value(client).unwrap_or_default();
-    if let Some(fields) = view.as_object_mut() {
-        let secrets: Vec<_> = client
-            .secrets
-            .iter()
-            .map(|secret| json!({ "created_at": secret.created_at, "expires_at": secret.expires_at }))
-            .collect();
-        fields.insert("secrets".to_owned(), secrets.into());
-    }
-    view
-}
-
 /// The name that a value has on the wire.
 fn wire_name(value: impl serde::Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
@@ -132,13 +116,6 @@ pub(super) fn print(format: Format, client: &Client, secret: Option<&Secret<Stri
         output::note("the secret is shown this once: keep it now");
     }
     output::record(format, &json, &table)
-}
-
-/// A fresh secret and its stored form.
-pub(super) fn new_secret(local: &Local) -> (Secret<String>, ClientSecret) {
-    let secret = secret_text::generate(secret_text::Kind::ClientSecret, &local.rng);
-    let digest = b64url::encode(&secret_text::digest(secret.expose()));
-    (secret, ClientSecret { digest, created_at: local.clock.now(), expires_at: None })
 }
 
 /// What is recorded of a change.
@@ -191,27 +168,16 @@ async fn rotate(local: &Local, args: &RotateArgs) -> Result<(), Failure> {
     let decision = local.permit(event::kind::CLIENT_CHANGED, "client:update", &Resource::client_registry()).await?;
     let mut stored = find(local, &args.id).await?;
     let client = &mut stored.client;
-    if !matches!(client.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost) {
+    if !uses_secrets(client) {
         return Err(Failure::failed(format!("`{}` has no secret: it authenticates otherwise", args.id)));
     }
-    let (secret, kept) = new_secret(local);
+    let (secret, kept) = new_secret(local.clock.now(), &local.rng);
     let now = local.clock.now();
     client.secrets = rotated(&client.secrets, kept, now, args.overlap);
     let mut tx = local.store.begin().await?;
     clients::update(&mut tx, client, stored.version).await?;
     local.commit(tx, &changed(local, "client:update", &args.id, "secret_rotated").decided(&decision)).await?;
     print(args.output.output, &stored.client, Some(&secret))
-}
-
-/// The new secret first, then the last one until the overlap is over; older ones end now.
-fn rotated(old: &[ClientSecret], new: ClientSecret, now: Timestamp, overlap: Duration) -> Vec<ClientSecret> {
-    let end = now.plus(overlap);
-    let last = old.first().filter(|secret| !overlap.is_zero() && secret.expires_at.is_none_or(|at| at > now));
-    let last = last.map(|secret| ClientSecret {
-        expires_at: Some(secret.expires_at.map_or(end, |at| at.min(end))),
-        ..secret.clone()
-    });
-    std::iter::once(new).chain(last).collect()
 }
 
 async fn set_disabled(local: &Local, args: &OneArgs, disabled: bool) -> Result<(), Failure> {
@@ -234,27 +200,4 @@ async fn delete(local: &Local, args: &OneArgs) -> Result<(), Failure> {
     }
     local.commit(tx, &changed(local, "client:delete", &args.id, "deleted").decided(&decision)).await?;
     print(args.output.output, &client, None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret(name: &str, expires_at: Option<i64>) -> ClientSecret {
-        let expires_at = expires_at.map(Timestamp::from_secs);
-        ClientSecret { digest: name.to_owned(), created_at: Timestamp::from_secs(0), expires_at }
-    }
-
-    #[test]
-    fn rotation_keeps_the_last_secret_for_the_overlap_and_none_older() {
-        let now = Timestamp::from_secs(1000);
-        let day = Duration::from_secs(86_400);
-        let old = [secret("b", None), secret("a", Some(2000))];
-        assert_eq!(rotated(&old, secret("c", None), now, day), [secret("c", None), secret("b", Some(87_400))]);
-        assert_eq!(rotated(&old, secret("c", None), now, Duration::ZERO), [secret("c", None)]);
-        let expired = [secret("b", Some(999))];
-        assert_eq!(rotated(&expired, secret("c", None), now, day), [secret("c", None)]);
-        let sooner = [secret("b", Some(1500))];
-        assert_eq!(rotated(&sooner, secret("c", None), now, day), [secret("c", None), secret("b", Some(1500))]);
-    }
 }

@@ -140,7 +140,7 @@ fn a_client_with_keys_of_its_own_has_no_secret_and_private_keys_are_refused() {
     private["keys"][0]["d"] = json!("jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI");
     write(&private);
     let said = place.run(&["client", "create", "--id", "other", "--jwks", "k.json"]);
-    assert!(said.code == 2 && said.err.contains("k.json"), "{said:?}");
+    assert!(said.code == 2 && said.err.contains("`jwks`"), "{said:?}");
 }
 
 #[test]
