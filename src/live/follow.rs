@@ -41,6 +41,10 @@ impl Live {
                     all.insert(id, Arc::new(live));
                 }
             }
+            // `null` is what sandboxed pages of anyone send.
+            let enabled = all.values().filter(|live: &&Arc<LiveClient>| !live.client.disabled);
+            let origins = enabled.flat_map(|live| &live.client.cors_origins).filter(|origin| *origin != "null");
+            self.origins.store(Arc::new(origins.map(|origin| origin.as_str().into()).collect()));
             self.clients.store(Arc::new(all));
         }
         if changed(Topic::Users) {

@@ -9,7 +9,7 @@ mod follow;
 pub mod keys;
 mod users;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub struct Live {
     sealer: Arc<Sealer>,
     clock: Arc<dyn Clock>,
     clients: ArcSwap<HashMap<Box<str>, Arc<LiveClient>>>,
+    /// Origins that enabled clients registered.
+    origins: ArcSwap<HashSet<Box<str>>>,
     keys: ArcSwap<Keys>,
     verifier: Verifier,
     denylist: Denylist,
@@ -97,6 +99,7 @@ impl Live {
             sealer,
             clock,
             clients: ArcSwap::default(),
+            origins: ArcSwap::default(),
             keys: ArcSwap::from_pointee(empty),
             verifier: Verifier::new(issuer, Vec::new()),
             denylist: Denylist::default(),
@@ -111,6 +114,11 @@ impl Live {
     /// The client with this id, disabled or not.
     pub fn client(&self, client_id: &str) -> Option<Arc<LiveClient>> {
         self.clients.load().get(client_id).map(Arc::clone)
+    }
+
+    /// Whether any enabled client registered this origin for its pages.
+    pub fn is_origin(&self, origin: &str) -> bool {
+        self.origins.load().contains(origin)
     }
 
     /// How many clients there are.

@@ -60,7 +60,7 @@ pub(super) async fn identify(
     match client {
         Some(client) if proven && !client.client.disabled => {
             counts.add((method, Outcome::Allowed));
-            Ok(client)
+            Ok(Arc::clone(asked.client.get_or_init(|| client)))
         }
         client => {
             counts.add((method, Outcome::Denied));

@@ -51,6 +51,8 @@ impl Document {
         }
         headers.insert(header::CACHE_CONTROL, self.cache_control.clone());
         headers.insert(header::ETAG, self.etag.clone());
+        // Whether a page may read it depends on the page: a shared cache must not mix them.
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
         Ok(response)
     }
 

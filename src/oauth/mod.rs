@@ -11,6 +11,7 @@
 //! with the status and code of each; every refusal is recorded, those of strangers folded.
 
 mod client_auth;
+mod cors;
 mod error;
 mod form;
 mod introspect;
@@ -31,6 +32,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 
+use self::cors::Origin;
 use crate::audit_log::AuditLog;
 use crate::base::{Clock, Rng};
 use crate::crypto::CryptoError;
@@ -139,16 +141,26 @@ fn issuer_path(issuer: &str) -> &str {
 }
 
 async fn describe(State(server): State<Shared>, request: Request) -> Response {
-    server.metadata.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+    read(&server, &server.metadata, &request)
 }
 
 async fn protect(State(server): State<Shared>, request: Request) -> Response {
-    server.protected.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+    read(&server, &server.protected, &request)
 }
 
 async fn jwks(State(server): State<Shared>, request: Request) -> Response {
-    let document = server.jwks.document(&server.ctx.live.jwks());
-    document.answer(request.method(), request.headers()).unwrap_or_else(error::Error::into_response)
+    read(&server, &server.jwks.document(&server.ctx.live.jwks()), &request)
+}
+
+/// A document that anyone may read, pages of registered origins included.
+fn read(server: &Server, document: &metadata::Document, request: &Request) -> Response {
+    let (method, headers) = (request.method(), request.headers());
+    if let Some(preflight) = Origin::preflight(server, method, headers, "GET, HEAD") {
+        return preflight;
+    }
+    let mut response = document.answer(method, headers).unwrap_or_else(error::Error::into_response);
+    Origin::of(headers).admit(server, None, &mut response);
+    response
 }
 
 #[cfg(test)]

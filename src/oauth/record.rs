@@ -1,6 +1,6 @@
 //! Events of this room: who asked, from where, what came of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Server;
 use super::error::Error;
@@ -18,11 +18,13 @@ pub(super) struct Asked<'a> {
     pub(super) now: Timestamp,
     /// What was asked for, as events spell it.
     pub(super) action: &'static str,
+    /// Who asked, as soon as that is known.
+    pub(super) client: OnceLock<Arc<LiveClient>>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn new(server: &'a Server, info: Info, action: &'static str) -> Self {
-        Self { server, info, now: server.ctx.clock.now(), action }
+        Self { server, info, now: server.ctx.clock.now(), action, client: OnceLock::new() }
     }
 
     /// An event of this request.

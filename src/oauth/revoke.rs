@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 
+use super::cors::Origin;
 use super::error::{Error, json};
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
@@ -20,11 +21,17 @@ use crate::model::{AccessToken, Outcome};
 use crate::store::{StoreError, events, revocations};
 
 pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
+    if let Some(preflight) = Origin::preflight(&server, request.method(), request.headers(), "POST") {
+        return preflight;
+    }
+    let origin = Origin::of(request.headers());
     let asked = Asked::new(&server, info, "token:revoke");
-    match answer(&asked, request).await {
+    let mut response = match answer(&asked, request).await {
         Ok(()) => json(StatusCode::OK, ""),
         Err(refusal) => refusal.record(&asked, kind::TOKEN_REVOKED).await.into_response(),
-    }
+    };
+    origin.admit(&server, asked.client.get().map(|client| &**client), &mut response);
+    response
 }
 
 async fn answer(asked: &Asked<'_>, request: Request) -> Result<(), Refusal> {

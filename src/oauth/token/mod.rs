@@ -5,6 +5,7 @@ mod client_credentials;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
+use super::cors::Origin;
 use super::error::Error;
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
@@ -14,15 +15,21 @@ use crate::model::GrantType;
 use crate::model::event::kind;
 
 pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
+    if let Some(preflight) = Origin::preflight(&server, request.method(), request.headers(), "POST") {
+        return preflight;
+    }
+    let origin = Origin::of(request.headers());
     let asked = Asked::new(&server, info, "token:issue");
-    match answer(&asked, request).await {
+    let mut response = match answer(&asked, request).await {
         Ok(response) => response,
         Err(refusal) => {
             let error = refusal.record(&asked, kind::TOKEN_REFUSED).await;
             server.ctx.metrics.tokens_refused.add(error.label());
             error.into_response()
         }
-    }
+    };
+    origin.admit(&server, asked.client.get().map(|client| &**client), &mut response);
+    response
 }
 
 async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal> {

@@ -3,6 +3,7 @@
 
 mod assertions;
 mod client_auth;
+mod cors;
 mod counts;
 pub(crate) mod fence;
 mod introspection;
