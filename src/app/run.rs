@@ -17,7 +17,7 @@ use crate::live::LiveError;
 use crate::model::event::kind;
 use crate::model::{Event, Outcome};
 use crate::store::{self, StoreError};
-use crate::telemetry::labels::{Ended, Tick};
+use crate::telemetry::labels::{Ended, Label as _, Table, Tick};
 use crate::telemetry::logs;
 use crate::ticks::Ticks;
 
@@ -147,8 +147,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let ticks = Ticks { metrics: Arc::clone(&parts.metrics), clock: Arc::clone(&parts.clock), stop };
     let keys = ticks.clone().every(Tick::Keys, Duration::from_secs(60), || keep_keys(&parts));
     let sweep = ticks.clone().every(Tick::Sweep, Duration::from_secs(30), || sweep(&parts));
+    let sizes = ticks.clone().every(Tick::Sizes, Duration::from_secs(300), || sizes(&parts));
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, upkeep);
+    tokio::join!(keys, sweep, sizes, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
@@ -161,18 +162,17 @@ async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
 
 /// Expired rows leave in small batches, so that no writer waits long.
 async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
-    // What died a minute ago may still be asked about by a process whose clock is behind.
-    let before = parts.clock.now().minus(Duration::from_secs(60));
-    loop {
-        let mut tx = parts.store.begin().await?;
-        let gone = store::tokens::sweep(&mut tx, before, SWEEP).await?
-            + store::revocations::sweep(&mut tx, before, SWEEP).await?
-            + store::assertions::sweep(&mut tx, before, SWEEP).await?;
-        tx.commit().await?;
-        if gone < SWEEP.unsigned_abs() {
-            return Ok(Ended::Done);
-        }
+    store::retention::sweep(&parts.store, parts.clock.now(), SWEEP).await?;
+    Ok(Ended::Done)
+}
+
+async fn sizes(parts: &Parts) -> Result<Ended, StoreError> {
+    let sizes = store::retention::sizes(&mut parts.store.read().await?).await?;
+    for table in Table::ALL {
+        let rows = sizes.iter().find(|(name, _)| name == table.as_str()).map_or(0, |(_, rows)| *rows);
+        parts.metrics.table_rows.set(*table, u64::try_from(rows).unwrap_or(0));
     }
+    Ok(Ended::Done)
 }
 
 async fn upkeep(parts: &Parts) -> Result<Ended, StoreError> {

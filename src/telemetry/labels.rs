@@ -241,8 +241,39 @@ labels! {
         Policies = "policies",
         /// Drops what has expired.
         Sweep = "sweep",
+        /// Counts what has not.
+        Sizes = "sizes",
         /// Metrics and buckets.
         Upkeep = "upkeep",
+    }
+    /// A table that could grow without end.
+    Table as "table" {
+        /// People.
+        Users = "users",
+        /// Sessions.
+        Sessions = "sessions",
+        /// Families of tokens.
+        Grants = "grants",
+        /// Authorization codes.
+        AuthorizationCodes = "authorization_codes",
+        /// Refresh tokens.
+        RefreshTokens = "refresh_tokens",
+        /// Pushed authorization requests.
+        PushedRequests = "pushed_requests",
+        /// Device authorizations.
+        DeviceCodes = "device_codes",
+        /// Consents.
+        Consents = "consents",
+        /// Opaque access tokens.
+        AccessTokens = "access_tokens",
+        /// The denylist.
+        Revocations = "revocations",
+        /// Ids that may be used once.
+        ClientAssertions = "client_assertions",
+        /// Answers to management calls.
+        IdempotencyKeys = "idempotency_keys",
+        /// Logout tokens still to be delivered.
+        LogoutDeliveries = "logout_deliveries",
     }
     /// How a tick ended.
     Ended as "result" {

@@ -3,7 +3,7 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Bucket, Ended, Endpoint, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass, Tick,
+    Activity, Bucket, Ended, Endpoint, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass, Table, Tick,
     TokenFormat, Verification,
 };
 use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
@@ -125,6 +125,7 @@ catalogue! {
         signing_keys: (Algorithm, KeyState) = "stockade_signing_keys", "Signing keys by where they stand in their life.";
         policies: () = "stockade_policies", "Policies of the snapshot that decides; 0 when there is none.";
         policy_activated: () = "stockade_policy_activated_timestamp_seconds", "When the snapshot that decides was activated.";
+        table_rows: Table = "stockade_table_rows", "Rows of tables that grow with use; expired ones leave within minutes.";
         limit_keys: () = "stockade_limit_keys", "Keys whose bucket is not full.";
         limit_slots: () = "stockade_limit_slots", "Slots of the table of buckets, 24 bytes each.";
         audit_queue: () = "stockade_audit_queue_events", "Events waiting to be written to the audit log.";

@@ -1,6 +1,6 @@
 //! The same suite on both databases.
 
-mod people;
+pub(crate) mod people;
 mod single_use;
 
 use std::time::Duration;

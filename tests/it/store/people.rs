@@ -33,7 +33,7 @@ pub(super) async fn person(store: &Store, name: &str) -> User {
     user
 }
 
-pub(super) fn grant(id: &str, user: &User) -> Grant {
+pub(crate) fn grant(id: &str, user: &User) -> Grant {
     Grant {
         grant_id: id.to_owned(),
         client_id: "app".to_owned(),
