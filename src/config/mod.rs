@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod limits;
 mod log;
+mod login;
 mod oauth;
 mod policy;
 mod reader;
@@ -26,6 +27,7 @@ pub use error::ConfigError;
 pub use http::{Http, TlsFiles};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
+pub use login::Login;
 pub use oauth::{Oauth, ResourceServer, TokenFormat};
 pub use policy::Policy;
 pub use reader::{Shown, environment_name};
@@ -54,6 +56,8 @@ pub struct Config {
     pub crypto: Crypto,
     /// `[oauth]`.
     pub oauth: Oauth,
+    /// `[login]`.
+    pub login: Login,
     /// `[policy]`.
     pub policy: Policy,
     /// `[audit_log]`.
@@ -129,6 +133,7 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
         database: Database::read(&mut reader, base),
         crypto: Crypto::read(&mut reader),
         oauth: Oauth::read(&mut reader),
+        login: Login::read(&mut reader),
         policy: Policy::read(&mut reader),
         audit_log: AuditLog::read(&mut reader),
         limits: Limits::read(&mut reader),

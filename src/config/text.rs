@@ -66,13 +66,18 @@ pub struct RateLimit {
 impl RateLimit {
     /// `count` a second and `burst` at once; a zero counts as one.
     pub const fn per_second(count: u32, burst: u32) -> Self {
+        Self::per(Duration::from_secs(1), count, burst)
+    }
+
+    /// `count` in each `per` and `burst` at once; a zero counts as one.
+    pub const fn per(per: Duration, count: u32, burst: u32) -> Self {
         const fn at_least_one(n: u32) -> NonZeroU32 {
             match NonZeroU32::new(n) {
                 Some(n) => n,
                 None => NonZeroU32::MIN,
             }
         }
-        Self { count: at_least_one(count), per: Duration::from_secs(1), burst: at_least_one(burst) }
+        Self { count: at_least_one(count), per, burst: at_least_one(burst) }
     }
 
     /// Parses `"50/s burst 100"`; without `burst`, as many at once as in one unit of time.

@@ -3,6 +3,10 @@
 //!
 //! Layout: `1` (version), 4 bytes that name the key, 12 of nonce, ciphertext, 16 of tag. The additional data binds the
 //! ciphertext to its place: what was sealed as one thing does not open as another.
+//!
+//! 12 random bytes stay unique for some 2^32 messages (NIST SP 800-38D 8.3), which strangers could have sealed in cookies. What
+//! they cause is sealed with [`Sealer::seal_often`]: `2`, the key's name, 32 bytes of salt, ciphertext, tag; key and nonce are
+//! derived from the salt, so each message has its own.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
@@ -13,12 +17,38 @@ use super::CryptoError;
 use crate::base::{Rng, Secret, rng};
 
 const VERSION: u8 = 1;
+const OFTEN: u8 = 2;
 const NAME: usize = 4;
 const NONCE: usize = 12;
+const SALT: usize = 32;
 
 struct Key {
     name: [u8; NAME],
     key: LessSafeKey,
+    root: hkdf::Prk,
+}
+
+impl Key {
+    /// The key and the nonce of the one message with this salt.
+    fn once(&self, salt: &[u8; SALT]) -> Result<(LessSafeKey, Nonce), CryptoError> {
+        let mut material = Zeroizing::new([0; 32 + NONCE]);
+        self.root
+            .expand(&[b"stockade message key v1", salt], Length(32 + NONCE))
+            .and_then(|okm| okm.fill(&mut *material))
+            .map_err(|_| CryptoError::Refused)?;
+        let (key, nonce) = material.split_first_chunk::<32>().ok_or(CryptoError::Refused)?;
+        let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| CryptoError::Refused)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CryptoError::Refused)?;
+        Ok((LessSafeKey::new(key), nonce))
+    }
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
 }
 
 /// Seals and opens.
@@ -74,7 +104,8 @@ impl Sealer {
             let named = derive(&*bytes, b"stockade seal key name v1")?;
             let name = named.first_chunk().copied().ok_or(CryptoError::Refused)?;
             let key = UnboundKey::new(&AES_256_GCM, &*bytes).map_err(|_| CryptoError::Refused)?;
-            keys.push(Key { name, key: LessSafeKey::new(key) });
+            let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"stockade").extract(&*bytes);
+            keys.push(Key { name, key: LessSafeKey::new(key), root });
         }
         if keys.is_empty() { Err(CryptoError::NoSealKey) } else { Ok(Self { keys }) }
     }
@@ -100,11 +131,41 @@ impl Sealer {
         Ok(out)
     }
 
-    /// Opens what was sealed for the place that `aad` names.
+    /// Seals as [`Sealer::seal`] does, under a key of this message alone: for what strangers can have sealed as often as they
+    /// like.
+    ///
+    /// # Errors
+    /// When the library refuses (beyond 64 GiB).
+    pub fn seal_often(&self, aad: &[u8], plain: &[u8], random: &dyn Rng) -> Result<Vec<u8>, CryptoError> {
+        let first = self.keys.first().ok_or(CryptoError::NoSealKey)?;
+        let salt: [u8; SALT] = rng::bytes(random);
+        let (key, nonce) = first.once(&salt)?;
+        let mut body = Zeroizing::new(plain.to_vec());
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut body).map_err(|_| CryptoError::Refused)?;
+        Ok([&[OFTEN], first.name.as_slice(), &salt, body.as_slice(), tag.as_ref()].concat())
+    }
+
+    fn open_often(&self, aad: &[u8], rest: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
+        let parts = rest.split_first_chunk::<NAME>().and_then(|(name, rest)| Some((name, rest.split_first_chunk()?)));
+        let (name, (salt, body)) = parts.ok_or(CryptoError::CannotOpen)?;
+        for sealing in self.keys.iter().filter(|k| k.name == *name) {
+            let (key, nonce) = sealing.once(salt)?;
+            let mut buffer = Zeroizing::new(body.to_vec());
+            if let Ok(plain) = key.open_in_place(nonce, Aad::from(aad), &mut buffer) {
+                return Ok(Secret::new(plain.to_vec()));
+            }
+        }
+        Err(CryptoError::CannotOpen)
+    }
+
+    /// Opens what was sealed for the place that `aad` names, whichever way.
     ///
     /// # Errors
     /// [`CryptoError::CannotOpen`] when no key opens it: another key, another place, or changed bytes.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Secret<Vec<u8>>, CryptoError> {
+        if let Some((&OFTEN, rest)) = sealed.split_first() {
+            return self.open_often(aad, rest);
+        }
         let parts = sealed.split_first().filter(|(version, _)| **version == VERSION).and_then(|(_, rest)| {
             let (name, rest) = rest.split_first_chunk::<NAME>()?;
             let (nonce, body) = rest.split_first_chunk::<NONCE>()?;
@@ -166,6 +227,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sealed_often_has_a_key_of_its_own_each_time() {
+        let random = SeededRng::new(1);
+        let old = sealer(&[OLD]);
+        let (one, other) =
+            (old.seal_often(b"f:1", b"plain", &random).unwrap(), old.seal_often(b"f:1", b"plain", &random).unwrap());
+        // Under one key, equal plain texts differ by no more than the key streams of two nonces; under two keys the texts
+        // still open, and nothing of one fits the other.
+        assert_ne!(one[5..], other[5..]);
+        let mixed = [&one[..37], &other[37..]].concat();
+        assert_eq!(old.open(b"f:1", &mixed).unwrap_err(), CryptoError::CannotOpen);
+        assert_eq!(old.open(b"f:2", &one).unwrap_err(), CryptoError::CannotOpen);
+        assert_eq!(sealer(&[NEW, OLD]).open(b"f:1", &one).unwrap().expose(), b"plain");
+        assert_eq!(sealer(&[NEW]).open(b"f:1", &one).unwrap_err(), CryptoError::CannotOpen);
+        let often_as_once = [&[VERSION], &one[1..]].concat();
+        assert_eq!(old.open(b"f:1", &often_as_once).unwrap_err(), CryptoError::CannotOpen);
+    }
+
+    #[test]
     fn short_keys_and_no_keys_are_refused() {
         assert_eq!(Sealer::new(&[]).unwrap_err(), CryptoError::NoSealKey);
         let short = Secret::new("thirty-one characters, not more".to_owned());
@@ -188,12 +267,14 @@ mod tests {
             plain in proptest::collection::vec(any::<u8>(), 0..100), at in any::<prop::sample::Index>(), bit in 0..8_u8,
         ) {
             let sealer = sealer(&[OLD, NEW]);
-            let mut sealed = sealer.seal(b"a", &plain, &SeededRng::new(3)).unwrap();
-            let opened = sealer.open(b"a", &sealed).unwrap();
-            prop_assert_eq!(opened.expose(), &plain);
-            let at = at.index(sealed.len());
-            sealed[at] ^= 1 << bit;
-            prop_assert!(sealer.open(b"a", &sealed).is_err());
+            let random = SeededRng::new(3);
+            for mut sealed in [sealer.seal(b"a", &plain, &random), sealer.seal_often(b"a", &plain, &random)].map(Result::unwrap) {
+                let opened = sealer.open(b"a", &sealed).unwrap();
+                prop_assert_eq!(opened.expose(), &plain);
+                let at = at.index(sealed.len());
+                sealed[at] ^= 1 << bit;
+                prop_assert!(sealer.open(b"a", &sealed).is_err());
+            }
         }
 
         #[test]

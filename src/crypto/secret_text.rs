@@ -13,6 +13,8 @@ pub enum Kind {
     ClientSecret,
     /// An opaque access token.
     AccessToken,
+    /// The cookie of a session.
+    Session,
 }
 
 /// Characters of 256 bits in base64url.
@@ -22,13 +24,14 @@ const CHECK: usize = 6;
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::ClientSecret, Self::AccessToken];
+    pub const ALL: [Self; 3] = [Self::ClientSecret, Self::AccessToken, Self::Session];
 
     /// How texts of this kind begin.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::ClientSecret => "stk_cs_",
             Self::AccessToken => "stk_at_",
+            Self::Session => "stk_ss_",
         }
     }
 }

@@ -23,11 +23,15 @@ pub mod cursor;
 #[cfg(feature = "server")]
 pub mod edge;
 #[cfg(feature = "server")]
+pub mod flow;
+#[cfg(feature = "server")]
 pub mod health;
 #[cfg(feature = "server")]
 pub mod query;
 #[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
+pub mod session;
 #[cfg(feature = "server")]
 mod tls;
 #[cfg(feature = "server")]

@@ -241,6 +241,18 @@ impl Buckets {
         }
     }
 
+    /// Gives back what a check that was allowed took: what it was for turned out not to count, such as a password that was
+    /// right. A bucket never holds more than its burst. What the shared overflow bucket took stays taken.
+    pub fn give_back(&self, claims: &[Claim], now_ns: u64) {
+        for claim in claims {
+            let Some(line) = self.shards.get(self.shard_of(&claim.key)) else { continue };
+            let mut shard = line.0.lock();
+            if let Place::Found(at, tat) = shard.probe(claim.key.hash, now_ns) {
+                shard.write(at, claim.key.hash, tat.saturating_sub(claim.limit.cost_ns(claim.cost)));
+            }
+        }
+    }
+
     /// What [`Buckets::check`] would say, charging nothing.
     pub fn peek(&self, claims: &[Claim], now_ns: u64) -> Verdict {
         match claims {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use stockade::limits::address::rungs;
-use stockade::limits::{Buckets, Limit};
+use stockade::limits::{Buckets, Claim, Limit};
 
 use super::{SECOND, buckets, left};
 
@@ -62,4 +62,19 @@ fn ipv4_counts_alone_and_the_same_inside_ipv6() {
     let at = |text: &str| passes(&ours, text.parse().unwrap(), limit);
     assert!(at("192.0.2.1") && at("::ffff:192.0.2.1") && !at("64:ff9b::192.0.2.1"));
     assert!(at("192.0.2.2"));
+}
+
+#[test]
+fn what_is_given_back_can_be_taken_again_and_a_full_bucket_stays_full() {
+    let ours = buckets(1 << 10);
+    let limit = Limit::new(1, std::time::Duration::from_secs(3600), 2).unwrap();
+    let claims = [Claim::new(ours.keys().user("password", "ada"), limit)];
+    let takes = || ours.check(&claims, SECOND).is_allowed();
+    assert_eq!([takes(), takes(), takes()], [true, true, false]);
+    ours.give_back(&claims, SECOND);
+    assert_eq!([takes(), takes()], [true, false]);
+    for _ in 0..5 {
+        ours.give_back(&claims, SECOND);
+    }
+    assert_eq!([takes(), takes(), takes()], [true, true, false]);
 }

@@ -1,0 +1,146 @@
+//! Sessions: a row under the digest of a cookie, on both databases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use stockade::base::{Clock, ManualClock, Secret, SystemRng, Timestamp};
+use stockade::http::browser::{Cookies, Site};
+use stockade::http::session::{Fresh, Lifetimes, Proof, Sessions};
+use stockade::http::{RequestInfo, TrustedProxies};
+use stockade::live::{self, Live};
+use stockade::model::{Acr, User};
+use stockade::store::{Store, users};
+
+use crate::support::stores::stores;
+
+const ISSUER: &str = "https://a.example";
+const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+const ADA: &str = "usr_ada";
+
+struct Stage {
+    store: Store,
+    clock: Arc<ManualClock>,
+    live: Arc<Live>,
+    sessions: Sessions,
+}
+
+async fn stage(store: Store) -> Stage {
+    let keys = [Secret::new("k".repeat(32))];
+    let clock = Arc::new(ManualClock::at(START));
+    let time = Arc::clone(&clock) as Arc<dyn Clock>;
+    let live = Live::load(store.clone(), live::sealer(&keys).unwrap(), ISSUER, Arc::clone(&time)).await.unwrap();
+    let live = Arc::new(live);
+    let mut tx = store.begin().await.unwrap();
+    users::insert(&mut tx, &User::new(ADA.to_owned(), "ada".to_owned(), START)).await.unwrap();
+    tx.commit().await.unwrap();
+    let lifetimes = Lifetimes { whole: Duration::from_secs(3600), idle: Duration::from_secs(600) };
+    let site = Site::new(ISSUER, &keys);
+    let sessions = Sessions::new(site, store.clone(), Arc::clone(&live), lifetimes, time, Arc::new(SystemRng));
+    Stage { store, clock, live, sessions }
+}
+
+fn proof(acr: Acr) -> Proof {
+    Proof { acr, amr: vec!["pwd".to_owned()] }
+}
+
+/// What a browser sends after these cookies were set.
+fn sent(fresh: &Fresh) -> HeaderMap {
+    let cookie = fresh.cookies[0].to_str().unwrap().split(';').next().unwrap().to_owned();
+    [(header::COOKIE, HeaderValue::from_str(&cookie).unwrap())].into_iter().collect()
+}
+
+impl Stage {
+    async fn begin(&self, headers: &HeaderMap) -> Fresh {
+        let info = RequestInfo::read(headers, None, &TrustedProxies::default(), &*self.clock, &SystemRng);
+        let before = self.sessions.find(headers).await.unwrap();
+        let mut tx = self.store.begin().await.unwrap();
+        let begun =
+            self.sessions.begin(&mut tx, ADA, proof(Acr::One), (&info, headers), before.as_ref()).await.unwrap();
+        tx.commit().await.unwrap();
+        begun
+    }
+
+    async fn is_in(&self, headers: &HeaderMap) -> bool {
+        self.sessions.find(headers).await.unwrap().is_some()
+    }
+}
+
+#[tokio::test]
+async fn e1_signing_in_again_ends_the_session_that_was_there() {
+    for it in stores().await {
+        let stage = stage(it.store.clone()).await;
+        assert!(!stage.is_in(&HeaderMap::new()).await);
+        let first = stage.begin(&HeaderMap::new()).await;
+        let old = sent(&first);
+        assert!(stage.is_in(&old).await, "{}", it.name);
+        let second = stage.begin(&old).await;
+        assert_ne!(first.session_id, second.session_id, "{}", it.name);
+        assert!(!stage.is_in(&old).await && stage.is_in(&sent(&second)).await, "{}", it.name);
+    }
+}
+
+#[tokio::test]
+async fn e1_a_step_up_keeps_the_id_and_changes_the_cookie() {
+    for it in stores().await {
+        let stage = stage(it.store.clone()).await;
+        let old = sent(&stage.begin(&HeaderMap::new()).await);
+        let signed = stage.sessions.find(&old).await.unwrap().unwrap();
+        let mut tx = stage.store.begin().await.unwrap();
+        let stronger = stage.sessions.renew(&mut tx, &signed, &proof(Acr::Three)).await.unwrap().unwrap();
+        let twice = stage.sessions.renew(&mut tx, &signed, &proof(Acr::Three)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(twice.is_none(), "{}: what was replaced cannot be replaced again", it.name);
+        assert!(!stage.is_in(&old).await, "{}", it.name);
+        let after = stage.sessions.find(&sent(&stronger)).await.unwrap().unwrap();
+        assert_eq!(
+            (after.session.session_id, after.session.acr),
+            (signed.session.session_id, Acr::Three),
+            "{}",
+            it.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_rests_or_is_old_and_lives_on_while_it_is_used() {
+    for it in stores().await {
+        let stage = stage(it.store.clone()).await;
+        let resting = sent(&stage.begin(&HeaderMap::new()).await);
+        let used = sent(&stage.begin(&HeaderMap::new()).await);
+        for _ in 0..5 {
+            stage.clock.advance(Duration::from_secs(599));
+            assert!(stage.is_in(&used).await, "{}", it.name);
+        }
+        assert!(!stage.is_in(&resting).await, "{}", it.name);
+        stage.clock.advance(Duration::from_secs(3600 - 5 * 599));
+        assert!(!stage.is_in(&used).await, "{}: its hour is over", it.name);
+    }
+}
+
+#[tokio::test]
+async fn b24_a_disabled_person_is_signed_in_nowhere() {
+    for it in stores().await {
+        let stage = stage(it.store.clone()).await;
+        let headers = sent(&stage.begin(&HeaderMap::new()).await);
+        let mut tx = stage.store.begin().await.unwrap();
+        let mut stored = users::find(&mut tx, ADA).await.unwrap().unwrap();
+        stored.user.disabled = true;
+        users::update(&mut tx, &stored.user, stored.version).await.unwrap();
+        tx.commit().await.unwrap();
+        stage.live.forget_users();
+        assert!(!stage.is_in(&headers).await, "{}", it.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_session_s_cookie_costs_no_statement() {
+    let it = &stores().await[0];
+    let stage = stage(it.store.clone()).await;
+    stage.store.close().await;
+    let name = Cookies::new(ISSUER).name("s");
+    for value in ["", "x", "stk_ss_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        let headers = [(header::COOKIE, HeaderValue::from_str(&format!("{name}={value}")).unwrap())];
+        assert!(stage.sessions.find(&headers.into_iter().collect()).await.unwrap().is_none(), "{value}");
+    }
+}
