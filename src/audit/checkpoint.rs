@@ -10,7 +10,7 @@ use super::permissions::Verify;
 use crate::http::query::Query;
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Outcome, event};
-use crate::store::log;
+use crate::store::heads::{self, Head};
 
 /// `{"origin", "size", "root", "note"}`: the note as signed (C2SP), and its three lines in parts.
 pub(super) async fn newest(
@@ -25,9 +25,9 @@ pub(super) async fn newest(
         Problem::new(Kind::Unavailable).detail("the audit log cannot be read now: try again")
     };
     let mut reader = ctx.store.read_log().await.map_err(unavailable)?;
-    let found = log::latest_checkpoint(&mut reader).await.map_err(unavailable)?;
+    let found = heads::standing(&mut reader).await.map_err(unavailable)?.newest;
     drop(reader);
-    let Some((size, note)) = found else {
+    let Some(Head { size, note }) = found else {
         return Err(
             Problem::new(Kind::NotFound).detail("no head of the audit log has been signed yet: try again in a minute")
         );

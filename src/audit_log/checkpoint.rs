@@ -1,13 +1,17 @@
 //! Signed tree heads, written as C2SP signed notes: origin, size and root, then an Ed25519 signature.
 
+use std::cmp::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::heads::{self, HeadsError};
 use super::merkle::{Frontier, Hash};
 use crate::base::Timestamp;
 use crate::crypto::log_key::{self, LogKey};
 use crate::crypto::sha256;
-use crate::store::{self, Store, StoreError};
+use crate::store::heads::Head;
+use crate::store::{self, Store, StoreError, Tx};
 
 /// What a signed tree head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +100,121 @@ impl Checkpoint {
     }
 }
 
-/// Signs the log's present head and keeps it; gives the note. Says so on one log line, the anchor that is always there.
+/// Why a head was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// On top of what is missing nothing is signed.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
+    /// The log does not continue what was signed last.
+    #[error("the log of {0} entries is not the one whose head was signed: run `stockade audit verify`")]
+    Other(u64),
+}
+
+/// Signs the head of the log as the store has it, and keeps it; gives the note.
+///
+/// # Errors
+/// [`SignError`]: nothing was signed.
+pub async fn sign_now(store: &Store, origin: &str, key: &LogKey, now: Timestamp) -> Result<String, SignError> {
+    let tx = store.begin_log().await?;
+    sign_in(tx, origin, key, None, now).await
+}
+
+/// Signs the head of a tree that the caller has followed leaf by leaf, and keeps it; gives the note.
+///
+/// # Errors
+/// As [`sign_now`].
+pub(super) async fn sign(
+    store: &Store,
+    origin: &str,
+    key: &LogKey,
+    frontier: &Frontier,
+    now: Timestamp,
+) -> Result<String, SignError> {
+    let tx = store.begin_log().await?;
+    sign_in(tx, origin, key, Some(frontier), now).await
+}
+
+async fn sign_in(
+    mut tx: Tx,
+    origin: &str,
+    key: &LogKey,
+    followed: Option<&Frontier>,
+    now: Timestamp,
+) -> Result<String, SignError> {
+    let standing = store::heads::standing(&mut tx).await?;
+    let stored;
+    let frontier = match followed {
+        Some(frontier) => frontier,
+        None => {
+            stored = frontier(&store::log::state(&mut tx).await?)?;
+            &stored
+        }
+    };
+    let head = Checkpoint::of(origin, frontier);
+    if let Some(last) = heads::newest(&standing, head.size, &key.public())? {
+        let other = match last.size.cmp(&head.size) {
+            Ordering::Less => false,
+            Ordering::Equal => last.root != head.root,
+            // Whoever followed the tree may be a little behind one who signed meanwhile.
+            Ordering::Greater => followed.is_none(),
+        };
+        if other {
+            return Err(SignError::Other(head.size));
+        }
+    }
+    let kept = keep(&head, key);
+    store::heads::keep(&mut tx, &kept.0, &kept.1, now).await?;
+    tx.commit().await?;
+    told(&head);
+    Ok(kept.0.note)
+}
+
+/// Signs the log's present head whatever was signed before, and keeps it: its note, and those of the heads that it
+/// replaces, which cover as much and more or do not hold. Verification goes on from here.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sign_now(store: &Store, origin: &str, key: &LogKey, now: Timestamp) -> Result<String, StoreError> {
+pub async fn sign_anew(
+    store: &Store,
+    origin: &str,
+    key: &LogKey,
+    now: Timestamp,
+) -> Result<(String, Vec<String>), StoreError> {
     let mut tx = store.begin_log().await?;
-    let state = store::log::state(&mut tx).await?;
-    let frontier = frontier(&state)?;
-    let note = Checkpoint::of(origin, &frontier).sign(key);
-    let size = i64::try_from(frontier.size()).unwrap_or(i64::MAX);
-    store::log::insert_checkpoint(&mut tx, size, &note, now).await?;
+    let head = Checkpoint::of(origin, &frontier(&store::log::state(&mut tx).await?)?);
+    let (kept, proof) = keep(&head, key);
+    let (mut replaced, mut after) = (Vec::new(), -1);
+    loop {
+        let page = store::heads::after(&mut tx, after, 1000).await?;
+        let Some(last) = page.last() else { break };
+        after = last.size;
+        for old in page.into_iter().filter(|old| old.size >= kept.size || heads::open(old, &key.public()).is_err()) {
+            store::heads::delete(&mut tx, old.size).await?;
+            if old != kept {
+                replaced.push(old.note);
+            }
+        }
+    }
+    store::heads::keep_anew(&mut tx, &kept, &proof, now).await?;
     tx.commit().await?;
-    tracing::info!(target: "stockade::checkpoint", size, root = STANDARD.encode(frontier.root()), "signed the head of the audit log");
-    Ok(note)
+    told(&head);
+    Ok((kept.note, replaced))
+}
+
+/// The row of a head, and the record that it was signed.
+fn keep(head: &Checkpoint, key: &LogKey) -> (Head, [u8; 64]) {
+    let size = i64::try_from(head.size).unwrap_or(i64::MAX);
+    (Head { size, note: head.sign(key) }, heads::proof(key, size))
+}
+
+/// One log line, the anchor that is always there.
+fn told(head: &Checkpoint) {
+    let (size, root) = (head.size, STANDARD.encode(head.root));
+    tracing::info!(target: "stockade::checkpoint", size, root, "signed the head of the audit log");
 }
 
 /// The frontier of a stored state: the written-down part and the leaves since.

@@ -8,13 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::checkpoint;
+use super::checkpoint::{self, SignError};
+use super::verify::VerifyError;
+use super::walk::walk;
 use crate::base::Clock;
 use crate::crypto::log_key::LogKey;
 use crate::store::log::Stored;
 use crate::store::{self, Store, StoreError};
 
-const PAGE: i64 = 1000;
 /// How long an export waits for the intake to be moved.
 const PATIENCE_NS: u64 = 2_000_000_000;
 
@@ -87,6 +88,12 @@ pub enum ExportError {
     /// The output.
     #[error("the export could not be written")]
     Write(#[from] std::io::Error),
+    /// The log does not hold: nothing is signed over it.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The head was not signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// A stored body is not the JSON that was written.
     #[error("entry {0} does not hold the JSON that was recorded; run `stockade audit verify`")]
     Damaged(i64),
@@ -115,7 +122,8 @@ fn write_entry(out: &mut impl Write, entry: &Stored) -> Result<(), ExportError> 
     write_line(out, &line)
 }
 
-/// Writes the whole log; how many entries. What is appended while it runs is left to the next export.
+/// Writes the whole log, verifying it on the way, and signs its head; how many entries. What is appended while it runs is
+/// left to the next export.
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then ends without a checkpoint, and does not verify.
@@ -129,30 +137,23 @@ pub async fn export(
     // What is recorded and has no number yet is in no tree: a moment's patience, and the sequencer has moved it.
     let deadline_ns = clock.monotonic_ns().saturating_add(PATIENCE_NS);
     let waiting = loop {
-        // The intake is read before the head: what waits now is either still waiting below or has a number by then.
+        // The intake is read before the log: what waits now is either still waiting below or has a number by then.
         let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
         if waiting.is_empty() || clock.monotonic_ns() >= deadline_ns {
             break waiting;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
-    let note = checkpoint::sign_now(store, origin, key, clock.now()).await?;
-    let head = checkpoint::Checkpoint::open(&note, &key.public())
-        .map_err(|e| StoreError::Corrupt { table: "checkpoints", problem: e.to_string() })?;
-    let end = i64::try_from(head.size).unwrap_or(i64::MAX);
     let mut numbered = std::collections::HashSet::new();
-    let mut seq = -1;
-    while seq + 1 < end {
-        let entries = store::log::after(&mut store.read_log().await?, seq, PAGE.min(end - seq - 1)).await?;
-        let Some(last) = entries.last() else { break };
-        seq = last.seq;
-        for entry in &entries {
-            write_entry(out, entry)?;
-            if !waiting.is_empty() {
-                numbered.insert(entry.event_id.clone());
-            }
+    let public = key.public();
+    let walked = walk(store, &public, &waiting, |entry| {
+        if !waiting.is_empty() {
+            numbered.insert(entry.event_id.clone());
         }
-    }
+        write_entry(out, entry)
+    });
+    let walked = walked.await?;
+    let note = checkpoint::sign(store, origin, key, &walked.frontier, clock.now()).await?;
     for waiting in waiting.iter().filter(|w| !numbered.contains(&w.row.event_id)) {
         let (rest, personal) = (raw(-1, &waiting.row.rest)?, raw(-1, &waiting.row.personal)?);
         write_line(out, &Line { rest: Some(rest), personal: Some(personal), ..Line::new(LineType::Waiting) })?;
@@ -160,5 +161,5 @@ pub async fn export(
     let public_key = Some(STANDARD.encode(key.public()));
     write_line(out, &Line { note: Some(note), public_key, ..Line::new(LineType::Checkpoint) })?;
     out.flush()?;
-    Ok(head.size)
+    Ok(walked.frontier.size())
 }

@@ -23,16 +23,21 @@ pub struct Half<'a> {
     pub salt: &'a [u8],
 }
 
-/// What is left of the half that can be erased, once it is: its commitment, in place of its salt.
-pub fn erased(body: &[u8], salt: &[u8]) -> Option<[u8; 32]> {
-    commit(1, Half { body: Some(body), salt })
+/// The commitment of the half that can be erased: what stays in the place of its salt, once it is.
+pub fn of_personal(half: Half<'_>) -> Option<[u8; 32]> {
+    commit(1, half)
+}
+
+/// The commitment of the other half.
+pub fn of_rest(half: Half<'_>) -> Option<[u8; 32]> {
+    commit(2, half)
 }
 
 /// The RFC 9162 leaf hash (2.1.1: SHA-256 of `0x00` and the leaf data) of an event; the leaf data are the two
 /// commitments. `None` when an erased half does not have a commitment of 32 bytes.
 pub fn hash(personal: Half<'_>, rest: Half<'_>) -> Option<[u8; 32]> {
     let mut data = [0; 65];
-    let (personal, rest) = (commit(1, personal)?, commit(2, rest)?);
+    let (personal, rest) = (of_personal(personal)?, of_rest(rest)?);
     for (to, from) in data.iter_mut().skip(1).zip(personal.into_iter().chain(rest)) {
         *to = from;
     }

@@ -7,12 +7,16 @@
 //! PostgreSQL every process commits to the intake and the sequencer moves it.
 
 pub mod checkpoint;
+mod copies;
+pub mod erasure;
 pub mod export;
 pub mod fold;
+pub mod heads;
 pub mod leaf;
 pub mod merkle;
 pub mod sequencer;
 pub mod verify;
+mod walk;
 mod writer;
 
 pub use writer::{AuditLog, NotRecorded, Settings, Worker};

@@ -1,15 +1,18 @@
 //! Who appends. One process of a deployment holds the sequencer's lease; it numbers events, computes leaves and writes
 //! them under its fence. A holder that was paused and wakes after another took over is refused by the database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::checkpoint::frontier;
+use super::heads;
 use super::leaf::{self, Half};
 use super::merkle::Frontier;
 use crate::base::Clock;
+use crate::crypto::log_key::LogKey;
 use crate::store::events::{self, Row};
 use crate::store::log::{self, Entry, State};
-use crate::store::{Store, StoreError, leases};
+use crate::store::{self, Store, StoreError, Tx, leases};
 
 /// The lease's name.
 const LEASE: &str = "sequencer";
@@ -25,6 +28,7 @@ const BATCH: i64 = 1000;
 pub struct Sequencer {
     store: Store,
     holder: String,
+    key: Arc<LogKey>,
     held: Option<Held>,
     renewed_ns: u64,
 }
@@ -66,9 +70,9 @@ impl Held {
 const UNWRITTEN: i64 = 2000;
 
 impl Sequencer {
-    /// Holds nothing yet. `holder` is unique to this process.
-    pub const fn new(store: Store, holder: String) -> Self {
-        Self { store, holder, held: None, renewed_ns: 0 }
+    /// Holds nothing yet. `holder` is unique to this process; `key` says of a fresh log that nothing is signed so far.
+    pub const fn new(store: Store, holder: String, key: Arc<LogKey>) -> Self {
+        Self { store, holder, key, held: None, renewed_ns: 0 }
     }
 
     /// Whether this process may append, as far as it knows.
@@ -92,6 +96,7 @@ impl Sequencer {
                 if self.held.as_ref().is_none_or(|held| held.fence != fence) {
                     let mut tx = self.store.begin_log().await?;
                     let state = log::raise_fence(&mut tx, fence).await?;
+                    self.first_record(&mut tx, &state).await?;
                     tx.commit().await?;
                     let held = Held::new(&state)?;
                     if !self.store.is_shared() {
@@ -104,6 +109,15 @@ impl Sequencer {
                     self.held = Some(held);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Before the first entry there is a record of what was signed: nothing. From then on its absence tells.
+    async fn first_record(&self, tx: &mut Tx, state: &State) -> Result<(), StoreError> {
+        let standing = store::heads::standing(tx).await?;
+        if state.size == 0 && state.tail.is_empty() && standing.proof.is_empty() && standing.newest.is_none() {
+            store::heads::record(tx, 0, &heads::proof(&self.key, 0)).await?;
         }
         Ok(())
     }
@@ -182,9 +196,9 @@ impl Sequencer {
         }
     }
 
-    /// The log's size as this holder knows it.
-    pub fn size(&self) -> Option<u64> {
-        self.held.as_ref().map(|held| held.frontier.size())
+    /// The log's tree as this holder knows it.
+    pub fn frontier(&self) -> Option<&Frontier> {
+        self.held.as_ref().map(|held| &held.frontier)
     }
 }
 

@@ -6,11 +6,13 @@ use std::io::BufRead;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::checkpoint::{self, Checkpoint, NoteError};
+use super::checkpoint::{Checkpoint, NoteError};
+use super::erasure::Account;
 use super::export::{Line, LineType};
+use super::heads::HeadsError;
 use super::leaf::{self, Half};
 use super::merkle::{Frontier, Hash};
-use crate::store::log;
+use super::walk;
 use crate::store::{self, Store, StoreError};
 
 /// What held.
@@ -20,9 +22,11 @@ pub struct Report {
     pub entries: u64,
     /// Of them, entries with an erased half, of which the commitment is left.
     pub erased: u64,
-    /// Events that are recorded and wait for a number.
+    /// Events that are recorded and wait for a number: nothing proves that they are whole, or all there.
     pub waiting: u64,
-    /// The signed head they add up to; `None` for an empty log that was never signed.
+    /// Entries that no signed head covers yet.
+    pub unsigned: u64,
+    /// The newest signed head; `None` for a log that was never signed.
     pub head: Option<Checkpoint>,
 }
 
@@ -53,6 +57,35 @@ pub enum VerifyError {
     /// The signed head does not hold.
     #[error("the signed head does not hold: {0}")]
     Note(#[from] NoteError),
+    /// A head is missing, or what says that none is.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
+    /// A searchable copy was changed.
+    #[error("entry {seq} was changed: the searchable `{column}` beside it does not say what was recorded")]
+    Copy {
+        /// Its number.
+        seq: i64,
+        /// Which copy.
+        column: &'static str,
+    },
+    /// A searchable copy of an event without a number was changed.
+    #[error(
+        "the waiting event {event} was changed: the searchable `{column}` beside it does not say what was recorded"
+    )]
+    WaitingCopy {
+        /// Its id.
+        event: String,
+        /// Which copy.
+        column: &'static str,
+    },
+    /// Halves are gone, and nothing says who erased them.
+    #[error("{count} halves of entries are erased without an event that accounts for it; the first is entry {first}")]
+    Erased {
+        /// How many.
+        count: u64,
+        /// The number of the first.
+        first: u64,
+    },
     /// The export breaks off.
     #[error("the export ends without a signed head: its tail is missing")]
     NoHead,
@@ -74,13 +107,21 @@ pub enum VerifyError {
 
 /// Checks entries as they come.
 #[derive(Default)]
-struct Tree {
-    frontier: Frontier,
-    erased: u64,
+pub(super) struct Tree {
+    pub(super) frontier: Frontier,
+    /// Entries with an erased half.
+    pub(super) erased: u64,
+    pub(super) account: Account,
 }
 
 impl Tree {
-    fn add(&mut self, seq: i64, claimed: &[u8], personal: Half<'_>, rest: Half<'_>) -> Result<(), VerifyError> {
+    pub(super) fn add(
+        &mut self,
+        seq: i64,
+        claimed: &[u8],
+        personal: Half<'_>,
+        rest: Half<'_>,
+    ) -> Result<(), VerifyError> {
         if u64::try_from(seq) != Ok(self.frontier.size()) {
             return Err(VerifyError::Gap { expected: self.frontier.size(), found: seq });
         }
@@ -89,15 +130,21 @@ impl Tree {
             return Err(VerifyError::Leaf(seq));
         }
         self.erased += u64::from(personal.body.is_none() || rest.body.is_none());
+        self.account.entry(self.frontier.size(), personal.body, rest.body);
         self.frontier.push(claimed);
         Ok(())
     }
 
-    fn check(&self, head: &Checkpoint) -> Result<(), VerifyError> {
+    pub(super) fn check(&self, head: &Checkpoint) -> Result<(), VerifyError> {
         if head.size == self.frontier.size() && head.root == self.frontier.root() {
             return Ok(());
         }
         Err(VerifyError::Root { entries: self.frontier.size(), size: head.size })
+    }
+
+    /// After the last entry: whether events account for every half that is gone.
+    pub(super) fn accounted(&self) -> Result<(), VerifyError> {
+        self.account.open().map_or(Ok(()), |(count, first)| Err(VerifyError::Erased { count, first }))
     }
 }
 
@@ -130,7 +177,10 @@ pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report,
                 let rest = Half { body: line.rest.map(|raw| raw.get().as_bytes()), salt: &rest_salt };
                 tree.add(seq, &leaf, personal, rest)?;
             }
-            LineType::Waiting => waiting += 1,
+            LineType::Waiting => {
+                waiting += 1;
+                tree.account.waiting(line.rest.map(|raw| raw.get().as_bytes()).unwrap_or_default());
+            }
             LineType::Checkpoint => {
                 let inside = <[u8; 32]>::try_from(field(&line.public_key, "public_key")?)
                     .map_err(|_| broken("the public key is not 32 bytes".to_owned()))?;
@@ -142,53 +192,16 @@ pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report,
         }
     }
     let head = head.ok_or(VerifyError::NoHead)?;
-    Ok(Report { entries: tree.frontier.size(), erased: tree.erased, waiting, head: Some(head) })
+    tree.accounted()?;
+    Ok(Report { entries: tree.frontier.size(), erased: tree.erased, waiting, unsigned: 0, head: Some(head) })
 }
 
-fn half(stored: &log::Half) -> Half<'_> {
-    Half { body: stored.body.as_deref(), salt: &stored.salt }
-}
-
-/// Verifies the log of a store: every leaf, the frontier, and the newest signed head against the tree at its size.
+/// Verifies the log of a store: every leaf and copy, the frontier, every signed head against the tree at its size, and
+/// that no head is missing and no half gone without an event.
 ///
 /// # Errors
-/// [`VerifyError`] names the first entry that does not hold.
+/// [`VerifyError`] names the first thing that does not hold.
 pub async fn store(store: &Store, public: &[u8; 32]) -> Result<Report, VerifyError> {
-    let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?.len();
-    // The head is read before the state, and the state before the entries: both can only grow meanwhile.
-    let signed = store::log::latest_checkpoint(&mut store.read_log().await?).await?;
-    let signed = signed.map(|(_, note)| Checkpoint::open(&note, public)).transpose()?;
-    let state = store::log::state(&mut store.read_log().await?).await?;
-    let claimed = checkpoint::frontier(&state)?;
-    let mut tree = Tree::default();
-    let mut reached = signed.as_ref().is_none_or(|head| head.size == 0);
-    while tree.frontier.size() < claimed.size() {
-        let seq = i64::try_from(tree.frontier.size()).unwrap_or(i64::MAX) - 1;
-        let entries = store::log::after(&mut store.read_log().await?, seq, 1000).await?;
-        if entries.is_empty() {
-            break;
-        }
-        for entry in &entries {
-            if tree.frontier.size() == claimed.size() {
-                break;
-            }
-            tree.add(entry.seq, &entry.leaf, half(&entry.personal), half(&entry.rest))?;
-            if let Some(head) = &signed
-                && head.size == tree.frontier.size()
-            {
-                tree.check(head)?;
-                reached = true;
-            }
-        }
-    }
-    if !reached || tree.frontier != claimed {
-        let size = signed.as_ref().map_or(claimed.size(), |head| head.size.max(claimed.size()));
-        return Err(VerifyError::Root { entries: tree.frontier.size(), size });
-    }
-    Ok(Report {
-        entries: tree.frontier.size(),
-        erased: tree.erased,
-        waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
-        head: signed,
-    })
+    let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
+    walk::walk(store, public, &waiting, |_| Ok::<(), VerifyError>(())).await.map(|walked| walked.report)
 }

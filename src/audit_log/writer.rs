@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint;
 use super::fold::Folds;
+use super::merkle::Frontier;
 use super::sequencer::Sequencer;
 use crate::base::{Clock, Rng, id};
 use crate::crypto::log_key::LogKey;
@@ -98,14 +99,15 @@ impl AuditLog {
             rng,
         };
         let log = Self(Arc::new(inner));
-        let sequencer = Sequencer::new(store.clone(), holder);
+        let key = Arc::new(key);
+        let sequencer = Sequencer::new(store.clone(), holder, Arc::clone(&key));
         let worker = Worker {
             log: log.clone(),
             store,
             first: first_rx,
             later: later_rx,
             sequencer,
-            head: Head { key: Arc::new(key), settings, signed_at_ns: 0, signed_size: None },
+            head: Head { key, settings, signed_at_ns: None, signed_size: None },
         };
         (log, worker)
     }
@@ -164,24 +166,25 @@ impl AuditLog {
 struct Head {
     key: Arc<LogKey>,
     settings: Settings,
-    signed_at_ns: u64,
+    signed_at_ns: Option<u64>,
     signed_size: Option<u64>,
 }
 
 impl Head {
-    async fn sign(&mut self, store: &Store, size: Option<u64>, clock: &dyn Clock, at_the_end: bool) {
+    async fn sign(&mut self, store: &Store, frontier: Option<&Frontier>, clock: &dyn Clock, at_the_end: bool) {
         // The first head is signed as soon as there is something to sign.
-        let due = self.signed_size.is_none()
-            || clock.monotonic_ns().saturating_sub(self.signed_at_ns)
-                >= u64::try_from(self.settings.checkpoint_every.as_nanos()).unwrap_or(u64::MAX);
-        if size.is_none_or(|size| size == 0) || size == self.signed_size || !(due || at_the_end) {
+        let due = self.signed_at_ns.is_none_or(|at| {
+            clock.monotonic_ns().saturating_sub(at)
+                >= u64::try_from(self.settings.checkpoint_every.as_nanos()).unwrap_or(u64::MAX)
+        });
+        let Some(frontier) = frontier else { return };
+        if frontier.size() == 0 || Some(frontier.size()) == self.signed_size || !(due || at_the_end) {
             return;
         }
-        match checkpoint::sign_now(store, &self.settings.origin, &self.key, clock.now()).await {
-            Ok(_) => {
-                self.signed_at_ns = clock.monotonic_ns();
-                self.signed_size = size;
-            }
+        // A failure is tried again when the next head is due.
+        self.signed_at_ns = Some(clock.monotonic_ns());
+        match checkpoint::sign(store, &self.settings.origin, &self.key, frontier, clock.now()).await {
+            Ok(_) => self.signed_size = Some(frontier.size()),
             Err(error) => {
                 tracing::error!(error = %crate::telemetry::chain(&error), "the head of the audit log was not signed")
             }
@@ -217,7 +220,7 @@ impl Worker {
                 let mut stop = stop.clone();
                 while !*stop.borrow() {
                     move_all(&mut sequencer, &*clock).await;
-                    head.sign(&store, sequencer.size(), &*clock, false).await;
+                    head.sign(&store, sequencer.frontier(), &*clock, false).await;
                     tokio::select! {
                         () = watch.wait(POLL) => {}
                         _ = stop.changed() => break,
@@ -229,7 +232,7 @@ impl Worker {
         } else {
             writer.run(Some(&mut sequencer), Some(&mut head), stop).await;
         }
-        head.sign(&store, sequencer.size(), &*clock, true).await;
+        head.sign(&store, sequencer.frontier(), &*clock, true).await;
         sequencer.release().await;
     }
 }
@@ -313,7 +316,7 @@ impl Writer {
             }
             self.write(sequencer.as_deref_mut(), &mut messages, &mut events).await;
             if let (Some(head), Some(sequencer)) = (head.as_deref_mut(), sequencer.as_deref()) {
-                head.sign(&self.store, sequencer.size(), &*clock, false).await;
+                head.sign(&self.store, sequencer.frontier(), &*clock, false).await;
             }
             if stopping {
                 return;

@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::failure::Failure;
 use super::output;
+use crate::audit_log::checkpoint;
 use crate::audit_log::sequencer::Sequencer;
 use crate::base::{Clock as _, SystemClock, SystemRng, id};
 use crate::config::{self, Config};
+use crate::crypto::log_key::LogKey;
 use crate::crypto::seal::Sealer;
+use crate::live;
 use crate::model::{Decision, Event, Outcome};
 use crate::policy::{Facts, Principal, Question, Resource, Snapshot};
 use crate::store::{Store, StoreError, Tx, events};
@@ -122,25 +125,52 @@ impl Local {
         self.commit(self.store.begin().await?, event).await
     }
 
-    /// Moves what waits in the intake to the log, unless a running service does that.
+    /// Moves what waits in the intake to the log and signs the head, unless a running service does that.
     pub(super) async fn sequence(&self) -> Result<(), Failure> {
         let holder = id::new("cli", self.clock.now(), &self.rng);
-        let mut sequencer = Sequencer::new(self.store.clone(), holder);
+        let key = match self.log_key().await {
+            Ok(key) => Arc::new(key),
+            Err(failure) => {
+                // What has a number can be read without any key.
+                output::note(format!("warning: {failure}; what waits for a number is left waiting"));
+                return Ok(());
+            }
+        };
+        let mut sequencer = Sequencer::new(self.store.clone(), holder, Arc::clone(&key));
         let moved = self.move_all(&mut sequencer).await;
+        if matches!(moved, Ok(1..)) {
+            let origin = checkpoint::origin(&self.config.server.issuer);
+            // That the heads do not hold is for `audit verify` to answer; whoever asks something else is warned.
+            if let Err(error) = checkpoint::sign_now(&self.store, &origin, &key, self.clock.now()).await {
+                output::note(format!("warning: the head of the audit log was not signed: {error}"));
+            }
+        }
         sequencer.release().await;
         match moved {
             // A service took over meanwhile: it goes on.
-            Ok(()) | Err(StoreError::Fenced) => Ok(()),
+            Ok(_) | Err(StoreError::Fenced) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn move_all(&self, sequencer: &mut Sequencer) -> Result<(), StoreError> {
+    /// How many it moved.
+    async fn move_all(&self, sequencer: &mut Sequencer) -> Result<usize, StoreError> {
         sequencer.keep(&self.clock).await?;
-        while sequencer.is_holder() && sequencer.move_intake().await? > 0 {
+        let mut all = 0;
+        while sequencer.is_holder() {
+            let moved = sequencer.move_intake().await?;
+            if moved == 0 {
+                break;
+            }
+            all += moved;
             sequencer.keep(&self.clock).await?;
         }
-        Ok(())
+        Ok(all)
+    }
+
+    /// The key that signs the log's heads.
+    pub(super) async fn log_key(&self) -> Result<LogKey, Failure> {
+        live::keys::log_key(&self.store, &self.sealer()?, &self.rng).await.map_err(|e| Failure::chain(&e))
     }
 
     /// The sealer of the configured keys.

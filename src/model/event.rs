@@ -113,6 +113,8 @@ pub mod kind {
     pub const AUDIT_READ: &str = "audit.read";
     /// Events were dropped because the queue was full; `count` says how many.
     pub const AUDIT_GAP: &str = "audit.gap";
+    /// Halves of entries were erased: `data.half` of `data.entries`, ranges of numbers that include both ends.
+    pub const AUDIT_ERASED: &str = "audit.erased";
     /// An event is recorded, but its commit came too late and the answer it allowed did not leave; `data.event` names it.
     pub const ANSWER_WITHHELD: &str = "answer.withheld";
     /// A process started serving.
@@ -149,7 +151,7 @@ pub mod kind {
     pub const LOGOUT_DELIVERED: &str = "logout.delivered";
 
     /// Every kind.
-    pub const ALL: [&str; 30] = [
+    pub const ALL: [&str; 31] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -163,6 +165,7 @@ pub mod kind {
         POLICY_REJECTED,
         AUDIT_READ,
         AUDIT_GAP,
+        AUDIT_ERASED,
         ANSWER_WITHHELD,
         SERVICE_STARTED,
         SERVICE_STOPPED,

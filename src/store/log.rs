@@ -21,12 +21,12 @@ statements! {
          select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
              $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[])"
     );
-    AFTER = shared(
-        "select seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf
+    /// With the searchable copies, for who compares them.
+    WHOLE_AFTER = shared(
+        "select seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf,
+             kind, outcome, principal, action, resource, request_id
          from events where seq > $1 order by seq limit $2"
     );
-    CHECKPOINT = shared("insert into checkpoints (size, note, time) values ($1, $2, $3) on conflict (size) do nothing");
-    LATEST_CHECKPOINT = shared("select size, note from checkpoints order by size desc limit 1");
     TAIL = shared("select leaf from events where seq >= $1 order by seq");
     LAST_SEQ = shared("select coalesce(max(seq), -1) from events");
 }
@@ -212,14 +212,51 @@ pub async fn append(tx: &mut Tx, size_before: i64, entries: &[Entry<'_>], next: 
     Ok(())
 }
 
-/// Up to `limit` entries after number `seq`, in order; `-1` starts at the beginning.
+/// What searches go by: copies of what the halves say, kept beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// From the half that stays.
+    pub kind: String,
+    /// From the half that stays.
+    pub outcome: String,
+    /// From the half that can be erased.
+    pub principal: Option<String>,
+    /// From the half that stays.
+    pub action: Option<String>,
+    /// From the half that stays.
+    pub resource: Option<String>,
+    /// From the half that stays.
+    pub request_id: Option<String>,
+}
+
+/// Up to `limit` entries after number `seq` with their copies, in order; `-1` starts at the beginning.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<Stored>, StoreError> {
-    let rows: Vec<StoredRow> =
-        run!(handle, AFTER, |conn, text| sqlx::query_as(text).bind(seq).bind(limit).fetch_all(conn))?;
-    Ok(rows.into_iter().map(stored).collect())
+pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<(Stored, Copies)>, StoreError> {
+    type Row = (
+        i64,
+        String,
+        i64,
+        Option<Vec<u8>>,
+        Vec<u8>,
+        Option<Vec<u8>>,
+        Vec<u8>,
+        Vec<u8>,
+        String,
+        String,
+        Option<String>,
+        Option<String>,
+        Option<String>,
+        Option<String>,
+    );
+    let rows: Vec<Row> =
+        run!(handle, WHOLE_AFTER, |conn, text| sqlx::query_as(text).bind(seq).bind(limit).fetch_all(conn))?;
+    let whole = |row: Row| {
+        let (seq, id, time, p, ps, r, rs, leaf, kind, outcome, principal, action, resource, request_id) = row;
+        (stored((seq, id, time, p, ps, r, rs, leaf)), Copies { kind, outcome, principal, action, resource, request_id })
+    };
+    Ok(rows.into_iter().map(whole).collect())
 }
 
 /// The number of the last entry, `-1` when there is none.
@@ -229,22 +266,6 @@ pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec
 pub async fn last_seq(handle: &mut impl Handle) -> Result<i64, StoreError> {
     let row: (i64,) = run!(handle, LAST_SEQ, |conn, text| sqlx::query_as(text).fetch_one(conn))?;
     Ok(row.0)
-}
-
-/// Keeps a signed tree head.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_checkpoint(tx: &mut Tx, size: i64, note: &str, now: Timestamp) -> Result<(), StoreError> {
-    affected!(tx, CHECKPOINT, |text| sqlx::query(text).bind(size).bind(note).bind(now.as_micros())).map(drop)
-}
-
-/// The newest signed tree head: its size and its note.
-///
-/// # Errors
-/// When the database fails.
-pub async fn latest_checkpoint(handle: &mut impl Handle) -> Result<Option<(i64, String)>, StoreError> {
-    run!(handle, LATEST_CHECKPOINT, |conn, text| sqlx::query_as(text).fetch_optional(conn))
 }
 
 /// What a reader of the log asks for. Fields that are `None` ask for nothing.

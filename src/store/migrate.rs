@@ -29,8 +29,12 @@ macro_rules! pair {
     };
 }
 
-const ALL: &[Pair] =
-    &[pair!(1, "0001_core", log: false), pair!(2, "0002_log", log: true), pair!(3, "0003_people", log: false)];
+const ALL: &[Pair] = &[
+    pair!(1, "0001_core", log: false),
+    pair!(2, "0002_log", log: true),
+    pair!(3, "0003_people", log: false),
+    pair!(4, "0004_heads", log: true),
+];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {
     let migrations = ALL.iter().filter_map(|pair| {

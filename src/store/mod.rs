@@ -16,8 +16,10 @@ pub mod codes;
 pub mod consents;
 pub mod credentials;
 pub mod device_codes;
+pub mod erase;
 pub mod events;
 pub mod grants;
+pub mod heads;
 pub mod idempotency;
 pub mod keys;
 pub mod leases;
@@ -413,7 +415,7 @@ impl Store {
             upstream_links::STATEMENTS,
             users::STATEMENTS,
         ];
-        let log = [leases::STATEMENTS, log::STATEMENTS];
+        let log = [erase::STATEMENTS, heads::STATEMENTS, leases::STATEMENTS, log::STATEMENTS];
         for (statements, in_log) in [(main.concat(), false), (log.concat(), true)] {
             for sql in statements {
                 let mut tx = if in_log { self.begin_log().await? } else { self.begin().await? };

@@ -19,12 +19,17 @@ pub(super) enum Command {
     /// Write the whole log as NDJSON to stdout, with what it takes to verify it anywhere
     Export,
     /// Sign the log's present head and print it
-    Checkpoint,
+    Checkpoint(seal::CheckpointArgs),
     /// Recompute every leaf and the tree; exit 1 names what does not hold
     Verify(seal::VerifyArgs),
 }
 
 impl Command {
+    /// `audit checkpoint`.
+    pub(super) fn checkpoint() -> Self {
+        Self::Checkpoint(seal::CheckpointArgs::default())
+    }
+
     /// `audit verify` of the configured store.
     pub(super) fn verify_store() -> Self {
         Self::Verify(seal::VerifyArgs::default())
@@ -44,7 +49,7 @@ pub(super) async fn run(command: &Command, config: Option<&Path>) -> Result<(), 
         Command::Query(args) => read::query(&local, args).await,
         Command::Tail(args) => read::tail(&local, args).await,
         Command::Export => seal::export(&local).await,
-        Command::Checkpoint => seal::checkpoint(&local).await,
+        Command::Checkpoint(args) => seal::checkpoint(&local, args).await,
         Command::Verify(args) => seal::verify_store(&local, args).await,
     };
     local.store.close().await;

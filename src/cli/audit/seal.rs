@@ -17,7 +17,6 @@ use crate::audit_log::export::{self, ExportError};
 use crate::audit_log::verify::{self, Report, VerifyError};
 use crate::base::Clock as _;
 use crate::crypto::log_key::LogKey;
-use crate::live;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
 
@@ -34,6 +33,13 @@ pub(in crate::cli) struct VerifyArgs {
     output: Output,
 }
 
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct CheckpointArgs {
+    /// Sign though heads that were signed before are missing or do not fit: verification goes on from here
+    #[arg(long)]
+    anew: bool,
+}
+
 /// 32 bytes.
 #[derive(Clone, Debug)]
 struct PublicKey([u8; 32]);
@@ -44,16 +50,15 @@ fn public_key(text: &str) -> Result<PublicKey, String> {
 }
 
 /// The operator may, and that it did is recorded.
-async fn opened(local: &Local, action: &str) -> Result<LogKey, Failure> {
+async fn opened(local: &Local, action: &str, by: &str) -> Result<LogKey, Failure> {
     let decision = local.permit(event::kind::AUDIT_READ, action, &Resource::audit_log()).await?;
     let event = local.event(event::kind::AUDIT_READ, Outcome::Allowed, action, &Resource::audit_log().name());
-    local.record(&event.decided(&decision)).await?;
-    let sealer = local.sealer()?;
-    live::keys::log_key(&local.store, &sealer, &local.rng).await.map_err(|e| Failure::chain(&e))
+    local.record(&event.decided(&decision).with("by", by)).await?;
+    local.log_key().await
 }
 
 pub(in crate::cli) async fn export(local: &Local) -> Result<(), Failure> {
-    let key = opened(local, "audit:export").await?;
+    let key = opened(local, "audit:export", "audit export").await?;
     local.sequence().await?;
     let origin = checkpoint::origin(&local.config.server.issuer);
     let mut out = Counted::new(BufWriter::new(io::stdout().lock()), "entries exported");
@@ -64,18 +69,28 @@ pub(in crate::cli) async fn export(local: &Local) -> Result<(), Failure> {
     }
 }
 
-pub(in crate::cli) async fn checkpoint(local: &Local) -> Result<(), Failure> {
-    let key = opened(local, "audit:verify").await?;
-    local.sequence().await?;
+pub(in crate::cli) async fn checkpoint(local: &Local, args: &CheckpointArgs) -> Result<(), Failure> {
+    let key =
+        opened(local, "audit:verify", if args.anew { "audit checkpoint --anew" } else { "audit checkpoint" }).await?;
     let origin = checkpoint::origin(&local.config.server.issuer);
-    let note = checkpoint::sign_now(&local.store, &origin, &key, local.clock.now()).await?;
+    let now = local.clock.now();
+    let note = if args.anew {
+        let (note, replaced) = checkpoint::sign_anew(&local.store, &origin, &key, now).await?;
+        for note in replaced {
+            output::note(format!("replaces this head: keep it\n{note}"));
+        }
+        note
+    } else {
+        local.sequence().await?;
+        checkpoint::sign_now(&local.store, &origin, &key, now).await.map_err(|e| Failure::chain(&e))?
+    };
     output::bytes(note.as_bytes())?;
     output::note(format!("the log's public key: {}", STANDARD.encode(key.public())));
     Ok(())
 }
 
 pub(in crate::cli) async fn verify_store(local: &Local, args: &VerifyArgs) -> Result<(), Failure> {
-    let key = opened(local, "audit:verify").await?;
+    let key = opened(local, "audit:verify", "audit verify").await?;
     local.sequence().await?;
     told(args.output, verify::store(&local.store, &key.public()).await, true)
 }
@@ -87,7 +102,7 @@ pub(super) async fn verify_export(args: &VerifyArgs, config: Option<&Path>) -> R
         (Some(key), _) => Some(key.0),
         (None, Some(config)) => {
             let local = Local::open(Some(config)).await.map_err(Failure::cannot_tell)?;
-            let key = opened(&local, "audit:verify").await?;
+            let key = opened(&local, "audit:verify", "audit verify").await?;
             local.store.close().await;
             Some(key.public())
         }
@@ -102,6 +117,11 @@ pub(super) async fn verify_export(args: &VerifyArgs, config: Option<&Path>) -> R
         _ => verify::export(BufReader::new(Counted::new(io::stdin().lock(), "lines verified")), trusted.as_ref()),
     };
     told(args.output, result, trusted.is_some())
+}
+
+/// A count of what verification says nothing about.
+fn unproven(count: u64, why: &str) -> String {
+    if count == 0 { "0".to_owned() } else { format!("{count} (unproven: {why})") }
 }
 
 fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool) -> Result<(), Failure> {
@@ -119,18 +139,20 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
     let head = report.head.as_ref();
     let (size, root) = head.map_or((0, "-".to_owned()), |head| (head.size, STANDARD.encode(head.root)));
     let json = json!({
-        "verified": true, "entries": report.entries, "erased": report.erased, "waiting": report.waiting,
-        "signed_size": size, "root": root, "signer_checked": signer_known,
+        "verified": true, "entries": report.entries, "erased": report.erased, "signed_size": size, "root": root,
+        "signer_checked": signer_known, "unsigned": report.unsigned, "waiting": report.waiting,
+        "unproven": report.unsigned + report.waiting,
     });
     let signer = if signer_known { "checked" } else { "not checked: give --key or --config" };
     let rows = [
         ("verified", "yes".to_owned()),
         ("entries", report.entries.to_string()),
         ("erased", report.erased.to_string()),
-        ("waiting", report.waiting.to_string()),
         ("signed_size", size.to_string()),
         ("root", root),
         ("signer", signer.to_owned()),
+        ("unsigned", unproven(report.unsigned, "no signed head covers them yet")),
+        ("waiting", unproven(report.waiting, "recorded, without a number and in no tree yet")),
     ];
     output::record(output.output, &json, &rows)
 }

@@ -5,7 +5,14 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use stockade::audit_log::export;
+use stockade::base::{SystemClock, SystemRng, Timestamp};
+use stockade::model::{Event, Outcome, event::kind};
+use stockade::store::{Store, events};
+
 use super::{Place, binary, run_in};
+use crate::audit_log::{key, tamper::tamper};
+use crate::support::stores::sqlite;
 
 /// A place where three things happened.
 fn eventful() -> Place {
@@ -138,6 +145,47 @@ fn the_store_verifies_and_an_entry_changed_in_it_is_named() {
     std::fs::write(&file, changed).unwrap();
     let said = place.run(&["audit", "verify"]);
     assert!(said.code == 1 && said.err.contains("entry 1 was changed"), "{said:?}");
+}
+
+/// What a database's owner deletes is missed by every command that answers for the log.
+#[tokio::test]
+async fn heads_that_were_deleted_fail_verify_export_and_checkpoint_until_signed_anew() {
+    let place = eventful();
+    assert_eq!(place.run(&["audit", "checkpoint"]).code, 0);
+    assert_eq!(place.json(&["audit", "verify"])["unproven"], 0);
+    let store = Store::open(&format!("sqlite:{}", place.path().join("stockade.db").display())).await.unwrap();
+    assert_ne!(tamper(&store, "delete from checkpoints").await, 0);
+    store.close().await;
+    for command in ["verify", "export", "checkpoint"] {
+        let said = place.run(&["audit", command]);
+        assert!(said.code == 1 && said.err.contains("was signed and is gone"), "{command}: {said:?}");
+        assert!(!said.out.contains("checkpoint"), "{command}: {said:?}");
+    }
+    let said = place.run(&["audit", "query"]);
+    assert!(said.code == 0 && said.err.contains("warning: the head of the audit log was not signed"), "{said:?}");
+    let said = place.run(&["audit", "checkpoint", "--anew"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = place.run(&["audit", "verify"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let reads = place.json(&["audit", "query", "--kind", "audit.read"]);
+    assert!(reads.to_string().contains("audit checkpoint --anew"), "whoever did that is in the log: {reads}");
+}
+
+#[tokio::test]
+async fn an_event_without_a_number_is_said_to_be_unproven() {
+    let test = sqlite().await;
+    let mut tx = test.store.begin().await.unwrap();
+    let event = Event::new(kind::CLIENT_CHANGED, Outcome::Allowed, Timestamp::from_secs(1), &SystemRng);
+    events::intake(&mut tx, &event).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut text = Vec::new();
+    export::export(&test.store, "localhost/audit", &key(), &SystemClock, &mut text).await.unwrap();
+    let place = Place::new();
+    std::fs::write(place.path().join("e.ndjson"), text).unwrap();
+    let said = place.run(&["audit", "verify", "e.ndjson"]);
+    assert!(said.code == 0 && said.out.contains("1 (unproven: recorded, without a number"), "{said:?}");
+    let report = place.json(&["audit", "verify", "e.ndjson"]);
+    assert_eq!((&report["waiting"], &report["unproven"]), (&json!(1), &json!(1)));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Tour<'_> {
         self.step("Every event is a leaf of a signed Merkle tree, and the whole of it verifies")?;
         let config = self.place.config();
         self.command(&format!("stockade audit checkpoint --config {}", config.display()))?;
-        audit::run(&audit::Command::Checkpoint, Some(&config)).await?;
+        audit::run(&audit::Command::checkpoint(), Some(&config)).await?;
         self.command(&format!("stockade audit verify --config {}", config.display()))?;
         audit::run(&audit::Command::verify_store(), Some(&config)).await?;
         output::line("\nThat was the main job. README.md and docs/ say how to make it yours.")
