@@ -7,8 +7,10 @@ use axum::Router;
 
 use super::{Parts, StartError};
 use crate::config::RateLimit;
+use crate::crypto::nonce::Nonces;
 use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
+use crate::http::dpop::Proofs;
 use crate::http::health::Ops;
 use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
@@ -38,8 +40,9 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let public_edge = edge(parts, public);
     let ops = ops(parts);
     let draining = ops.draining();
-    let guard = Arc::new(guard(parts)?);
-    let fence = fence(parts)?;
+    let proofs = Arc::new(Proofs::new(nonces(parts, "resource")));
+    let guard = Arc::new(guard(parts, Arc::clone(&proofs))?);
+    let fence = fence(parts, proofs)?;
     let mut public = oauth(parts)?
         .merge(audit(parts, Arc::clone(&guard)))
         .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
@@ -71,13 +74,20 @@ fn oauth(parts: &Parts) -> Result<Router, StartError> {
         metrics: Arc::clone(&parts.metrics),
         clock: Arc::clone(&parts.clock),
         rng: Arc::clone(&parts.rng),
+        nonces: nonces(parts, "token"),
         settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
     };
     Ok(oauth::router(ctx)?)
 }
 
+/// Nonces that proofs must carry at `place`. From the first key, as for sealing: every process takes those of the others.
+fn nonces(parts: &Parts, place: &str) -> Option<Nonces> {
+    let derived = parts.config.crypto.seal_keys.first().map(|key| Nonces::derived(key, place));
+    parts.config.oauth.dpop_nonces.then(|| derived.unwrap_or_else(|| Nonces::random(&*parts.rng)))
+}
+
 /// Who may what on the management API.
-fn guard(parts: &Parts) -> Result<Guard, StartError> {
+fn guard(parts: &Parts, proofs: Arc<Proofs>) -> Result<Guard, StartError> {
     let address = limit(&parts.config.limits.address)?;
     let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
     Ok(Guard {
@@ -85,6 +95,7 @@ fn guard(parts: &Parts) -> Result<Guard, StartError> {
         live: Arc::clone(&parts.live),
         engine: Arc::clone(&parts.engine),
         audit: parts.audit.clone(),
+        proofs,
         coarse: Coarse::new(Arc::clone(&parts.buckets), address, metrics, clock),
         metrics: Arc::clone(&parts.metrics),
         clock: Arc::clone(&parts.clock),
@@ -99,7 +110,7 @@ fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
 }
 
 /// The pipeline of every enforcement point of this process.
-fn fence(parts: &Parts) -> Result<Fence, StartError> {
+fn fence(parts: &Parts, proofs: Arc<Proofs>) -> Result<Fence, StartError> {
     let config = &parts.config;
     let fence = Fence::builder(config.server.issuer.as_str())
         .tokens(Arc::clone(&parts.live) as Arc<dyn Tokens>)
@@ -107,6 +118,7 @@ fn fence(parts: &Parts) -> Result<Fence, StartError> {
         .address_limit(limit(&config.limits.address)?)
         .buckets(Arc::clone(&parts.buckets))
         .trusted_proxies(TrustedProxies::new(config.server.trusted_proxies.clone()))
+        .proofs(proofs)
         .recorder(Arc::new(parts.audit.clone()))
         .metrics(Arc::clone(&parts.metrics))
         .clock_and_rng(Arc::clone(&parts.clock), Arc::clone(&parts.rng))

@@ -17,6 +17,8 @@ pub struct Oauth {
     pub jwks_max_age: Duration,
     /// How long a key signs.
     pub key_lifetime: Duration,
+    /// Whether DPoP proofs must carry a nonce of ours.
+    pub dpop_nonces: bool,
     /// APIs beside the issuer itself.
     pub resources: Vec<ResourceServer>,
 }
@@ -50,6 +52,7 @@ impl Default for Oauth {
             signing_algs: Algorithm::ALL.to_vec(),
             jwks_max_age: Duration::from_secs(300),
             key_lifetime: Duration::from_secs(90 * 86_400),
+            dpop_nonces: true,
             resources: Vec::new(),
         }
     }
@@ -68,6 +71,7 @@ impl Oauth {
             signing_algs: r.list("oauth.signing_algs", d.signing_algs.clone(), alg),
             jwks_max_age: r.parsed("oauth.jwks_max_age", d.jwks_max_age, text::duration),
             key_lifetime: r.parsed("oauth.key_lifetime", d.key_lifetime, text::duration),
+            dpop_nonces: r.flag("oauth.dpop_nonces", d.dpop_nonces),
             resources: r
                 .tables("oauth.resources", |f| {
                     Some(ResourceServer {

@@ -71,7 +71,7 @@ impl ClientKeys {
         if named.is_empty() {
             return Err(TokenError::UnknownKey);
         }
-        let mut fitting = named.into_iter().filter(|k| k.alg().as_str() == parts.header.alg).peekable();
+        let mut fitting = named.into_iter().filter(|k| k.alg().is_called(&parts.header.alg)).peekable();
         if fitting.peek().is_none() {
             return Err(TokenError::WrongAlgorithm);
         }

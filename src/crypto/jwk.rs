@@ -144,7 +144,7 @@ impl PublicKey {
 
 /// Reads one JWK. `Ok(None)` for a kind of key that is not used here (RFC 7517 5: ignored); a symmetric or private
 /// key is an error, because it should not be where this was read from.
-fn read(jwk: &Value) -> Result<Option<PublicKey>, CryptoError> {
+pub(super) fn read(jwk: &Value) -> Result<Option<PublicKey>, CryptoError> {
     let members = jwk.as_object().ok_or(CryptoError::BadJwks("a key is not an object"))?;
     if ["d", "k", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|private| members.contains_key(*private)) {
         return Err(CryptoError::BadJwks("it holds a private or symmetric key; publish the public half alone"));
@@ -166,7 +166,7 @@ fn read(jwk: &Value) -> Result<Option<PublicKey>, CryptoError> {
         ("RSA", _) => Parts::Rsa { n: number(&wire.n)?, e: number(&wire.e)? },
         _ => return Ok(None),
     };
-    if wire.alg.as_deref().is_some_and(|alg| alg != parts.alg().as_str()) {
+    if wire.alg.as_deref().is_some_and(|alg| !parts.alg().is_called(alg)) {
         return Ok(None);
     }
     PublicKey::from_parts(&parts, wire.kid).map(Some)

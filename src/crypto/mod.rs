@@ -9,11 +9,14 @@
 //! jws          compact serialisation, both directions      verify     RFC 9068 access tokens, with a bounded cache
 //! assertion    RFC 7523 client assertions                  log_key    the Ed25519 key of log checkpoints
 //! password     Argon2id                                    hasher     the few threads that do it, and their queue
+//! dpop         RFC 9449 proofs                             seen       what came before, once only
+//! nonce        nonces of the server, without keeping any
 //! totp         RFC 6238                                    recovery   the codes for when that is lost
 //! ```
 //!
 //! Two rules hold in all of it: the algorithm comes from the key, never from the message; and nothing in a header
-//! but `alg`, `typ`, `kid` and `crit` has any effect, so `jku`, `jwk`, `x5u` and `x5c` cannot bring a key along.
+//! but `alg`, `typ`, `kid` and `crit` has any effect, so `jku`, `jwk`, `x5u` and `x5c` cannot bring a key along. A DPoP
+//! proof brings its key ([`dpop`]), and is believed about nothing but that.
 
 pub mod assertion;
 pub mod b64url;
@@ -22,6 +25,7 @@ pub mod base32;
 pub mod bounded;
 mod claims;
 pub mod compare;
+pub mod dpop;
 #[cfg(feature = "server")]
 pub mod hasher;
 pub mod jwk;
@@ -29,6 +33,7 @@ pub mod jws;
 pub mod keyring;
 pub mod keys;
 pub mod log_key;
+pub mod nonce;
 #[cfg(feature = "server")]
 pub mod password;
 #[cfg(feature = "server")]
@@ -36,6 +41,7 @@ pub mod recovery;
 pub mod rotation;
 pub mod seal;
 pub mod secret_text;
+pub mod seen;
 #[cfg(feature = "server")]
 pub mod totp;
 pub mod verify;

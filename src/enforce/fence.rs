@@ -9,7 +9,9 @@ use super::recorder::{Recorder, Traced};
 use super::tokens::{Jwks, Tokens};
 use crate::base::{Clock, Rng, SystemClock, SystemRng};
 use crate::crypto::CryptoError;
+use crate::crypto::nonce::Nonces;
 use crate::crypto::verify::Verifier;
+use crate::http::dpop::Proofs;
 use crate::http::{Coarse, TrustedProxies};
 use crate::limits::{self, Buckets, Limit, LimitError};
 use crate::policy::{Engine, Problem, Snapshot};
@@ -46,6 +48,8 @@ pub enum FenceError {
 pub struct FenceBuilder {
     issuer: Arc<str>,
     audience: Option<Arc<str>>,
+    origin: Option<Arc<str>>,
+    proofs: Option<Arc<Proofs>>,
     jwks: Option<serde_json::Value>,
     tokens: Option<Arc<dyn Tokens>>,
     engine: Option<Arc<Engine>>,
@@ -65,6 +69,8 @@ impl Fence {
         FenceBuilder {
             issuer: issuer.into(),
             audience: None,
+            origin: None,
+            proofs: None,
             jwks: None,
             tokens: None,
             engine: None,
@@ -118,6 +124,22 @@ impl FenceBuilder {
     #[must_use]
     pub fn audience(mut self, audience: impl Into<Arc<str>>) -> Self {
         self.audience = Some(audience.into());
+        self
+    }
+
+    /// Where callers reach the guarded API: scheme, host and port, such as `https://api.example.com`. DPoP proofs (RFC 9449)
+    /// name it. Without it, where the audience is, if that is a URL, or else the issuer.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<Arc<str>>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Proofs checked together with others. Default: of its own, and they must carry a nonce (RFC 9449 9) that dies with this
+    /// process.
+    #[must_use]
+    pub fn proofs(mut self, proofs: Arc<Proofs>) -> Self {
+        self.proofs = Some(proofs);
         self
     }
 
@@ -210,10 +232,13 @@ impl FenceBuilder {
         let buckets = self.buckets.unwrap_or_else(|| Arc::new(Buckets::new(limits::Settings::default(), &*rng)));
         let metrics = self.metrics.unwrap_or_else(|| Arc::new(Metrics::register()));
         let coarse = Coarse::new(Arc::clone(&buckets), address, Arc::clone(&metrics), Arc::clone(&self.clock));
+        let proofs = self.proofs.unwrap_or_else(|| Arc::new(Proofs::new(Some(Nonces::random(&*rng)))));
         let pipeline = Pipeline {
             issuer: self.issuer,
             audience: self.audience,
+            origin: self.origin,
             tokens,
+            proofs,
             engine,
             buckets,
             coarse,

@@ -104,10 +104,10 @@ where
                 Ok(admitted) => admitted,
                 Err(refused) => return Ok(refused.problem().response(Some(&info.request_id)).map(R::from)),
             };
-            let spent = admitted.spent.clone();
+            let answer = admitted.answer();
             parts.extensions.insert(admitted);
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
-            spent.apply(response.headers_mut());
+            answer.apply(response.headers_mut());
             Ok(response)
         })
     }

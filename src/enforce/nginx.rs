@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use super::assertion::Assertions;
 use super::fence::Fence;
 use super::pipeline::{Admitted, Ask};
-use crate::http::Info;
+use crate::http::{Info, dpop};
 use crate::telemetry::labels::Point;
 
 const METHOD: HeaderName = HeaderName::from_static("x-original-method");
@@ -63,6 +63,7 @@ async fn answer(State(dialect): State<Arc<Dialect>>, info: Info, request: Reques
             let meant = refused.status();
             let problem = refused.problem().response(Some(&info.request_id));
             let challenge = problem.headers().get(header::WWW_AUTHENTICATE).cloned();
+            let nonce = problem.headers().get(dpop::NONCE).cloned();
             // A request with two tokens is as good as one without: 401 lets the challenge through.
             let said = match (meant, &challenge) {
                 (StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST, Some(_)) => StatusCode::UNAUTHORIZED,
@@ -72,6 +73,9 @@ async fn answer(State(dialect): State<Arc<Dialect>>, info: Info, request: Reques
             let headers = response.headers_mut();
             if let Some(challenge) = challenge {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            if let Some(nonce) = nonce {
+                headers.insert(dpop::NONCE, nonce);
             }
             if let Some(secs) = refused.retry_after_secs() {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
@@ -112,7 +116,7 @@ impl Dialect {
             };
             response.headers_mut().insert(name, value);
         }
-        admitted.spent.apply(response.headers_mut());
+        admitted.answer().apply(response.headers_mut());
         response
     }
 }

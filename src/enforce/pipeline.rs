@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use super::path;
 use super::recorder::{NotRecorded, Recorder};
@@ -13,6 +13,7 @@ use super::tokens::Tokens;
 use crate::base::{Clock, Rng};
 use crate::crypto::verify::TokenError;
 use crate::http::bearer::{self, Refusal};
+use crate::http::dpop::{self, Proofs, Unproven};
 use crate::http::{Coarse, RequestInfo};
 use crate::limits::{Buckets, Claim, Limit, Verdict, fields};
 use crate::model::{AccessToken, Decision, DenyReason, Event, Outcome, event};
@@ -26,7 +27,10 @@ pub(crate) struct Pipeline {
     pub(crate) issuer: Arc<str>,
     /// The `aud` that tokens must have; `None`: what `routes.toml` says of the route's API.
     pub(crate) audience: Option<Arc<str>>,
+    /// Where callers reach the API, when that is not where its audience says.
+    pub(crate) origin: Option<Arc<str>>,
     pub(crate) tokens: Arc<dyn Tokens>,
+    pub(crate) proofs: Arc<Proofs>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) buckets: Arc<Buckets>,
     pub(crate) coarse: Coarse,
@@ -61,6 +65,30 @@ pub struct Admitted {
     /// Id of the event that records it.
     pub event_id: Arc<str>,
     pub(crate) spent: Spent,
+    /// What the answer carries as `DPoP-Nonce`.
+    pub(crate) nonce: Option<HeaderValue>,
+}
+
+impl Admitted {
+    /// What the answer's headers say about the request: how its tier stands, and the nonce for the next one.
+    pub(crate) fn answer(&self) -> Answer {
+        Answer { spent: self.spent.clone(), nonce: self.nonce.clone() }
+    }
+}
+
+/// What is added to the answer of a request that passed.
+pub(crate) struct Answer {
+    spent: Spent,
+    nonce: Option<HeaderValue>,
+}
+
+impl Answer {
+    pub(crate) fn apply(self, headers: &mut HeaderMap) {
+        self.spent.apply(headers);
+        if let Some(nonce) = self.nonce {
+            headers.insert(dpop::NONCE, nonce);
+        }
+    }
 }
 
 /// What was taken from a tier's bucket.
@@ -95,13 +123,10 @@ impl Pipeline {
         if !path::is_normal(ask.uri.path()) {
             return Err(self.stranger(ask, event::kind::UNAUTHENTICATED, "path_not_normal", Why::Path));
         }
-        let text = bearer::token(ask.headers, ask.uri).map_err(|refusal| self.no_token(ask, refusal))?;
-        let (token, principal) = match self.tokens.verify(text, self.clock.now()).await {
-            // A token bound to a key is no bearer token (RFC 9449 7.2).
-            Ok((token, _)) if token.cnf_jkt.is_some() => {
-                self.metrics.token_verifications.add(Verification::Invalid);
-                return Err(self.no_token(ask, Refusal::Token));
-            }
+        let presented = bearer::presented(ask.headers, ask.uri).map_err(|refusal| self.no_token(ask, refusal))?;
+        let now = self.clock.now();
+        let invalid = || self.no_token(ask, Refusal::Token.of_scheme(presented.scheme));
+        let (token, principal) = match self.tokens.verify(presented.token, now).await {
             Ok(known) => known,
             Err(error) => {
                 self.metrics.token_verifications.add(bearer::verification(error));
@@ -109,7 +134,7 @@ impl Pipeline {
                     TokenError::Unavailable => {
                         self.stranger(ask, event::kind::UNAUTHENTICATED, error.as_str(), Why::Unavailable)
                     }
-                    _ => self.no_token(ask, Refusal::Token),
+                    _ => invalid(),
                 });
             }
         };
@@ -122,12 +147,31 @@ impl Pipeline {
             let decision = Decision::deny(DenyReason::NoRoute, Arc::clone(snapshot.digest()));
             return Err(self.denied(ask, Some(&snapshot), &known, None, &decision).await);
         };
-        if !self.is_for_us(&snapshot, &route, &known.token) {
+        if self.audience_of(&snapshot, &route, &known.token).is_none() {
             self.metrics.token_verifications.add(Verification::Invalid);
-            return Err(self.no_token(ask, Refusal::Token));
+            return Err(invalid());
         }
+        let uri = || self.uri(&snapshot, &route, &known.token, ask.uri.path());
+        let proven = self.proofs.check(&presented, &known.token, ask.headers, ask.method, uri, now);
+        let nonce = proven.map_err(|why| {
+            self.metrics.token_verifications.add(Verification::Invalid);
+            match why {
+                Unproven::Refused(refusal) => self.no_token(ask, refusal),
+                Unproven::Full => self.stranger(ask, event::kind::UNAUTHENTICATED, "proofs_full", Why::Unavailable),
+            }
+        })?;
         self.metrics.token_verifications.add(Verification::Valid);
-        self.decide(ask, &snapshot, known, route).await
+        let admitted = self.decide(ask, &snapshot, known, route).await?;
+        Ok(Admitted { nonce, ..admitted })
+    }
+
+    /// The request's URI as its caller knows it: where the API is said to be, or the token's audience, or, of names that are
+    /// no place, the issuer.
+    fn uri(&self, snapshot: &Snapshot, route: &RouteMatch, token: &AccessToken, path: &str) -> String {
+        let audience = self.audience_of(snapshot, route, token);
+        let of_audience = || audience.and_then(dpop::origin).or_else(|| dpop::origin(&self.issuer));
+        let origin = self.origin.as_deref().or_else(of_audience).unwrap_or_default();
+        [origin, path].concat()
     }
 
     /// Decision, tier, event. One snapshot answers all of it.
@@ -173,7 +217,15 @@ impl Pipeline {
             if self.keep(snapshot, &decision, event).await.is_err() {
                 return Err(Refused { why: Why::NotRecorded, event_id });
             }
-            return Ok(Admitted { token: known.token, principal: known.principal, route, decision, event_id, spent });
+            return Ok(Admitted {
+                token: known.token,
+                principal: known.principal,
+                route,
+                decision,
+                event_id,
+                spent,
+                nonce: None,
+            });
         }
         event.reason = Some(Arc::from("rate_limited"));
         self.recorder.fold(event);
@@ -204,11 +256,13 @@ impl Pipeline {
         Some(Spent { tier, limit, verdict })
     }
 
-    fn is_for_us(&self, snapshot: &Snapshot, route: &RouteMatch, token: &AccessToken) -> bool {
-        token.aud.iter().any(|aud| match &self.audience {
-            Some(audience) => *aud == **audience,
+    /// The first audience of the token that is the route's API.
+    fn audience_of<'a>(&self, snapshot: &Snapshot, route: &RouteMatch, token: &'a AccessToken) -> Option<&'a str> {
+        let ours = |aud: &&String| match &self.audience {
+            Some(audience) => ***aud == **audience,
             None => snapshot.is_audience(&route.route.api, &self.issuer, aud),
-        })
+        };
+        token.aud.iter().find(ours).map(String::as_str)
     }
 
     /// The API that an admitted request goes to: the one audience of its token that let it through.
@@ -217,13 +271,7 @@ impl Pipeline {
         if let [only] = admitted.token.aud.as_slice() {
             return Some(only);
         }
-        let snapshot = self.engine.snapshot()?;
-        let api = &admitted.route.route.api;
-        let ours = |aud: &&String| match &self.audience {
-            Some(audience) => ***aud == **audience,
-            None => snapshot.is_audience(api, &self.issuer, aud),
-        };
-        admitted.token.aud.iter().find(ours).map(String::as_str)
+        self.audience_of(&*self.engine.snapshot()?, &admitted.route, &admitted.token)
     }
 
     /// Refuses somebody who is not known: folded, because anyone can cause it.

@@ -1,7 +1,8 @@
-//! Bearer tokens (RFC 6750): how one is read from a request, and the challenge that answers when it will not do.
+//! Access tokens in requests (RFC 6750, RFC 9449 7): how one is read, and the challenge that answers when it will not do.
 
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
+use super::dpop;
 use super::problem::{Kind, Problem};
 use crate::crypto::verify::TokenError;
 use crate::telemetry::labels::Verification;
@@ -22,6 +23,17 @@ pub enum Refusal {
     /// not told.
     #[error("the access token is malformed, expired, revoked or for another audience: get a new one")]
     Token,
+    /// The same of a token that came as one bound to a key: 401 `invalid_token`.
+    #[error(
+        "the access token is malformed, expired, revoked, for another audience or not bound to this key: get a new one"
+    )]
+    BoundToken,
+    /// A proof that does not count: 401 `invalid_dpop_proof` (RFC 9449 7.1).
+    #[error("{0}")]
+    Proof(&'static str),
+    /// A proof without a nonce of ours, and the one to use: 401 `use_dpop_nonce` (RFC 9449 9).
+    #[error("make the DPoP proof again with the nonce of `DPoP-Nonce`")]
+    Nonce(String),
     /// A good token without the scope: 403 `insufficient_scope`.
     #[error("the access token lacks scope `{0}`: get one that has it")]
     Scope(String),
@@ -31,7 +43,9 @@ impl Refusal {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Missing | Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Missing | Self::Token | Self::BoundToken | Self::Proof(_) | Self::Nonce(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Scope(_) => StatusCode::FORBIDDEN,
         }
@@ -42,7 +56,9 @@ impl Refusal {
         match self {
             Self::Missing => None,
             Self::Request(_) => Some("invalid_request"),
-            Self::Token => Some("invalid_token"),
+            Self::Token | Self::BoundToken => Some("invalid_token"),
+            Self::Proof(_) => Some("invalid_dpop_proof"),
+            Self::Nonce(_) => Some("use_dpop_nonce"),
             Self::Scope(_) => Some("insufficient_scope"),
         }
     }
@@ -53,6 +69,9 @@ impl Refusal {
             Self::Missing => "Bearer".to_owned(),
             Self::Request(_) => r#"Bearer error="invalid_request""#.to_owned(),
             Self::Token => r#"Bearer error="invalid_token""#.to_owned(),
+            Self::BoundToken => dpop_challenge("invalid_token"),
+            Self::Proof(_) => dpop_challenge("invalid_dpop_proof"),
+            Self::Nonce(_) => dpop_challenge("use_dpop_nonce"),
             // Scope characters are those that a quoted string takes as they are (RFC 6749 3.3); anything else goes.
             Self::Scope(scope) => {
                 let scope: String =
@@ -68,20 +87,65 @@ impl Refusal {
         let kind = match self {
             Self::Missing => Kind::Unauthenticated,
             Self::Request(_) => Kind::BadRequest,
-            Self::Token => Kind::InvalidToken,
+            Self::Token | Self::BoundToken | Self::Proof(_) | Self::Nonce(_) => Kind::InvalidToken,
             Self::Scope(_) => Kind::InsufficientScope,
         };
-        Problem::new(kind).detail(self.to_string()).header(header::WWW_AUTHENTICATE, self.challenge())
+        let problem = Problem::new(kind).detail(self.to_string()).header(header::WWW_AUTHENTICATE, self.challenge());
+        match self.nonce() {
+            Some(nonce) => problem.header(dpop::NONCE, nonce),
+            None => problem,
+        }
+    }
+
+    /// The value of `DPoP-Nonce`.
+    pub fn nonce(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Nonce(nonce) => HeaderValue::from_str(nonce).ok(),
+            _ => None,
+        }
+    }
+
+    /// The same refusal, in the words of the scheme that the token came with.
+    #[must_use]
+    pub fn of_scheme(self, scheme: Scheme) -> Self {
+        match (self, scheme) {
+            (Self::Token, Scheme::Dpop) => Self::BoundToken,
+            (refusal, _) => refusal,
+        }
     }
 }
 
-/// The one bearer token of a request.
+/// RFC 9449 7.1: what proofs may be signed with stands beside what went wrong.
+fn dpop_challenge(error: &str) -> String {
+    let algs = crate::crypto::dpop::ALGORITHMS.join(" ");
+    format!(r#"DPoP error="{error}", algs="{algs}""#)
+}
+
+/// How a token was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// `Authorization: DPoP …`.
+    Dpop,
+}
+
+/// The token of a request, and how it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented<'a> {
+    /// How.
+    pub scheme: Scheme,
+    /// Its text.
+    pub token: &'a str,
+}
+
+/// The one access token of a request.
 ///
 /// # Errors
-/// [`Refusal::Missing`] without an `Authorization: Bearer` header; [`Refusal::Request`] when the header is repeated, holds no
+/// [`Refusal::Missing`] without an `Authorization` header of one of the schemes; [`Refusal::Request`] when the header is repeated, holds no
 /// token or more than one, or a token is in the query string (RFC 9700 2.6: never accepted there); [`Refusal::Token`] when it
 /// is not of the characters of a token (RFC 6750 2.1).
-pub fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> {
+pub fn presented<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<Presented<'a>, Refusal> {
     if uri.query().is_some_and(|q| q.split('&').any(|p| p.split('=').next() == Some("access_token"))) {
         return Err(Refusal::Request(
             "an access token in the query string is not accepted: send it as `Authorization: Bearer …`",
@@ -96,12 +160,16 @@ pub fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> 
         return Err(Refusal::Request("the `Authorization` header has characters outside ASCII"));
     };
     let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
         return Err(Refusal::Missing);
-    }
+    };
     let token = rest.trim_matches(' ');
     if token.is_empty() {
-        return Err(Refusal::Request("the `Authorization` header names `Bearer` but holds no token"));
+        return Err(Refusal::Request("the `Authorization` header names a scheme but holds no token"));
     }
     if token.contains([' ', ',', '\t']) {
         return Err(Refusal::Request("the `Authorization` header holds more than one token"));
@@ -109,9 +177,9 @@ pub fn token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> 
     let body = token.trim_end_matches('=');
     let is_token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     if body.is_empty() || token.len() > LONGEST || !body.bytes().all(is_token) {
-        return Err(Refusal::Token);
+        return Err(Refusal::Token.of_scheme(scheme));
     }
-    Ok(token)
+    Ok(Presented { scheme, token })
 }
 
 /// What a failed verification counts as.
@@ -142,13 +210,21 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        token(&headers, &Uri::from_static("/x")).map(str::to_owned).map_err(|r| r.code())
+        presented(&headers, &Uri::from_static("/x")).map(|p| p.token.to_owned()).map_err(|r| r.code())
     }
 
     #[test]
     fn one_bearer_token_is_read_whatever_the_case_of_its_scheme() {
         for value in ["Bearer abc.d-e_f~+/==", "bearer abc.d-e_f~+/==", "BEARER   abc.d-e_f~+/== "] {
             assert_eq!(read(&[value]), Ok("abc.d-e_f~+/==".to_owned()), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_shown_under_one_of_two_schemes() {
+        for (value, scheme) in [("Bearer a", Scheme::Bearer), ("DPoP a", Scheme::Dpop), ("dpop a", Scheme::Dpop)] {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(presented(&headers, &Uri::from_static("/x")), Ok(Presented { scheme, token: "a" }));
         }
     }
 
@@ -180,7 +256,7 @@ mod tests {
         for (uri, good) in
             [("/x?access_token=abc", false), ("/x?a=1&access_token", false), ("/x?my_access_token=1", true)]
         {
-            assert_eq!(token(&headers, &uri.parse().unwrap()).is_ok(), good, "{uri}");
+            assert_eq!(presented(&headers, &uri.parse().unwrap()).is_ok(), good, "{uri}");
         }
     }
 
@@ -190,6 +266,9 @@ mod tests {
             (Refusal::Missing, 401, "Bearer"),
             (Refusal::Request("twice"), 400, r#"Bearer error="invalid_request""#),
             (Refusal::Token, 401, r#"Bearer error="invalid_token""#),
+            (Refusal::BoundToken, 401, r#"DPoP error="invalid_token", algs="ES256 EdDSA Ed25519 RS256""#),
+            (Refusal::Proof("old"), 401, r#"DPoP error="invalid_dpop_proof", algs="ES256 EdDSA Ed25519 RS256""#),
+            (Refusal::Nonce("n".to_owned()), 401, r#"DPoP error="use_dpop_nonce", algs="ES256 EdDSA Ed25519 RS256""#),
             (
                 Refusal::Scope("audit:read\"\r\n".to_owned()),
                 403,

@@ -9,6 +9,7 @@
 pub mod bearer;
 pub mod client_address;
 pub mod coarse;
+pub mod dpop;
 pub mod info;
 pub mod problem;
 pub mod request_id;

@@ -12,6 +12,7 @@ use http::request::Parts;
 
 use super::bearer::{self, Refusal};
 use super::coarse::{self, Coarse};
+use super::dpop::{self, Proofs, Unproven};
 use super::info::Info;
 use super::problem::{Kind, Problem};
 use crate::audit_log::AuditLog;
@@ -62,6 +63,8 @@ pub struct Guard {
     pub audit: AuditLog,
     /// Counted before the token is looked at.
     pub coarse: Coarse,
+    /// Proofs of those whose tokens are bound to a key.
+    pub proofs: Arc<Proofs>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -81,25 +84,31 @@ impl Guard {
             self.audit.fold(self.refused(info, event::kind::RATE_LIMITED, "rate_limited"));
             return Err(coarse::problem(&verdict));
         }
-        let text = bearer::token(&parts.headers, &parts.uri).map_err(|refusal| self.unauthenticated(info, &refusal))?;
-        let (token, principal) = match self.live.known(text, self.clock.now()).await {
-            // A token bound to a key is no bearer token (RFC 9449 7.2).
-            Ok((token, _)) if token.cnf_jkt.is_some() => {
-                self.metrics.token_verifications.add(Verification::Invalid);
-                return Err(self.unauthenticated(info, &Refusal::Token));
-            }
+        let presented =
+            bearer::presented(&parts.headers, &parts.uri).map_err(|refusal| self.unauthenticated(info, &refusal))?;
+        let now = self.clock.now();
+        let invalid = || self.unauthenticated(info, &Refusal::Token.of_scheme(presented.scheme));
+        let (token, principal) = match self.live.known(presented.token, now).await {
             Ok(known) => known,
             Err(error) => {
                 self.metrics.token_verifications.add(bearer::verification(error));
                 if error == TokenError::Unavailable {
                     return Err(Problem::new(Kind::Unavailable).detail("the token cannot be checked now: try again"));
                 }
-                return Err(self.unauthenticated(info, &Refusal::Token));
+                return Err(invalid());
             }
         };
         if !token.aud.iter().any(|aud| **aud == *self.audience) {
             self.metrics.token_verifications.add(Verification::Invalid);
-            return Err(self.unauthenticated(info, &Refusal::Token));
+            return Err(invalid());
+        }
+        let uri = || [dpop::origin(&self.audience).unwrap_or_default(), parts.uri.path()].concat();
+        if let Err(why) = self.proofs.check(&presented, &token, &parts.headers, parts.method.as_str(), uri, now) {
+            self.metrics.token_verifications.add(Verification::Invalid);
+            return Err(match why {
+                Unproven::Refused(refusal) => self.unauthenticated(info, &refusal),
+                Unproven::Full => Problem::new(Kind::Unavailable).detail("the proof cannot be checked now: try again"),
+            });
         }
         self.metrics.token_verifications.add(Verification::Valid);
         Ok(Caller { token, principal })

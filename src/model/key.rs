@@ -28,6 +28,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether `name` names it in what others sign: Ed25519 has two names (RFC 8037 3.1, RFC 9864 2.2).
+    pub fn is_called(self, name: &str) -> bool {
+        name == self.as_str() || (self == Self::EdDSA && name == "Ed25519")
+    }
+
     /// From the JOSE name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.as_str() == text)

@@ -29,6 +29,10 @@ pub(super) enum Error {
     InvalidScope(&'static str),
     /// A resource that the client may not ask for (RFC 8707 2).
     InvalidTarget(&'static str),
+    /// A DPoP proof that is missing or does not count (RFC 9449 5).
+    InvalidDpopProof(&'static str),
+    /// A DPoP proof without a nonce of ours (RFC 9449 8); the answer carries one.
+    UseDpopNonce,
     /// Policy refuses.
     AccessDenied,
     /// A kind of token that cannot be revoked (RFC 7009 2.2.1).
@@ -55,6 +59,8 @@ impl Error {
             | Self::UnsupportedGrantType
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
+            | Self::InvalidDpopProof(_)
+            | Self::UseDpopNonce
             | Self::AccessDenied
             | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -74,6 +80,8 @@ impl Error {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidDpopProof(_) => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::AccessDenied => "access_denied",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => "temporarily_unavailable",
@@ -86,7 +94,11 @@ impl Error {
         match self {
             Self::Method("POST") => "use POST",
             Self::Method(_) => "use GET",
-            Self::InvalidRequest(what) | Self::InvalidScope(what) | Self::InvalidTarget(what) => what,
+            Self::InvalidRequest(what)
+            | Self::InvalidScope(what)
+            | Self::InvalidTarget(what)
+            | Self::InvalidDpopProof(what) => what,
+            Self::UseDpopNonce => "make the DPoP proof again with the nonce of DPoP-Nonce",
             Self::TooLarge => "the body is larger than 64 KiB",
             Self::InvalidClient => "client authentication failed",
             Self::InvalidToken => "authenticate as a client, not with a bearer token",
@@ -113,6 +125,8 @@ impl Error {
             Self::UnsupportedGrantType => OauthError::UnsupportedGrantType,
             Self::InvalidScope(_) => OauthError::InvalidScope,
             Self::InvalidTarget(_) => OauthError::InvalidTarget,
+            Self::InvalidDpopProof(_) => OauthError::InvalidDpopProof,
+            Self::UseDpopNonce => OauthError::UseDpopNonce,
             Self::AccessDenied => OauthError::AccessDenied,
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => OauthError::TemporarilyUnavailable,
             Self::Server => OauthError::ServerError,
@@ -180,6 +194,8 @@ mod tests {
             (E::UnsupportedGrantType, 400, "unsupported_grant_type"),
             (E::InvalidScope("x"), 400, "invalid_scope"),
             (E::InvalidTarget("x"), 400, "invalid_target"),
+            (E::InvalidDpopProof("x"), 400, "invalid_dpop_proof"),
+            (E::UseDpopNonce, 400, "use_dpop_nonce"),
             (E::AccessDenied, 400, "access_denied"),
             (E::UnsupportedTokenType, 400, "unsupported_token_type"),
             (E::RateLimited(1), 429, "temporarily_unavailable"),

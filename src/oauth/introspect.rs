@@ -12,7 +12,7 @@ use super::error::{Error, json};
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
 use super::{Shared, client_auth, limit};
-use crate::crypto::verify::TokenError;
+use crate::crypto::verify::{Confirmation, TokenError};
 use crate::http::Info;
 use crate::model::event::kind;
 use crate::model::{AccessToken, Client, Outcome};
@@ -31,6 +31,8 @@ struct Active<'a> {
     aud: Audience<'a>,
     iss: &'a str,
     jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
 }
 
 /// As the token has it: one as a string, several as an array.
@@ -95,13 +97,14 @@ fn active(issuer: &str, token: &AccessToken) -> Result<Response, Error> {
         active: true,
         scope: &token.scope,
         client_id: &token.client_id,
-        token_type: "Bearer",
+        token_type: if token.cnf_jkt.is_some() { "DPoP" } else { "Bearer" },
         exp: token.exp.as_secs(),
         iat: token.iat.as_secs(),
         sub: &token.sub,
         aud,
         iss: issuer,
         jti: &token.jti,
+        cnf: token.cnf_jkt.as_deref().map(|jkt| Confirmation { jkt }),
     };
     let body = serde_json::to_vec(&said).map_err(|_| Error::Server)?;
     Ok(json(StatusCode::OK, body))

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Settings;
 use super::error::Error;
-use crate::crypto::{b64url, sha256};
+use crate::crypto::{b64url, dpop, sha256};
 use crate::model::Algorithm;
 
 /// A document with its validator.
@@ -90,6 +90,7 @@ pub(super) fn document(issuer: &str, settings: &Settings) -> Document {
         "introspection_endpoint_auth_signing_alg_values_supported": algs,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
     });
     Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
 }
@@ -100,6 +101,7 @@ pub(super) fn protected_resource(issuer: &str, settings: &Settings) -> Document 
         "resource": issuer,
         "authorization_servers": [issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
     });
     Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
 }

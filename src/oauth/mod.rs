@@ -12,6 +12,7 @@
 
 mod client_auth;
 mod cors;
+mod dpop;
 mod error;
 mod form;
 mod introspect;
@@ -38,6 +39,7 @@ use crate::base::{Clock, Rng};
 use crate::crypto::CryptoError;
 use crate::crypto::assertion::{ClientKeys, Decoy};
 use crate::crypto::bounded::Bounded;
+use crate::crypto::nonce::Nonces;
 use crate::limits::Buckets;
 use crate::live::Live;
 use crate::policy::Engine;
@@ -66,6 +68,8 @@ pub struct Ctx {
     pub clock: Arc<dyn Clock>,
     /// Randomness of tokens and ids.
     pub rng: Arc<dyn Rng>,
+    /// Nonces that DPoP proofs must carry; `None`: they need none.
+    pub nonces: Option<Nonces>,
     /// From the configuration.
     pub settings: Settings,
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderValue;
+
 use super::Server;
 use super::error::Error;
 use crate::base::Timestamp;
@@ -20,11 +22,21 @@ pub(super) struct Asked<'a> {
     pub(super) action: &'static str,
     /// Who asked, as soon as that is known.
     pub(super) client: OnceLock<Arc<LiveClient>>,
+    /// The key that was proven (RFC 9449).
+    pub(super) key: OnceLock<String>,
+    /// What the answer gives for the next proof.
+    pub(super) nonce: OnceLock<HeaderValue>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn new(server: &'a Server, info: Info, action: &'static str) -> Self {
-        Self { server, info, now: server.ctx.clock.now(), action, client: OnceLock::new() }
+        let now = server.ctx.clock.now();
+        Self { server, info, now, action, client: OnceLock::new(), key: OnceLock::new(), nonce: OnceLock::new() }
+    }
+
+    /// Thumbprint of the key that was proven: what tokens are bound to, and what a bound grant must equal.
+    pub(super) fn jkt(&self) -> Option<&str> {
+        self.key.get().map(String::as_str)
     }
 
     /// An event of this request.
@@ -81,7 +93,8 @@ impl Refusal {
         }
         event.resource = self.resource;
         let audit = &asked.server.ctx.audit;
-        if self.proven && !limited {
+        // Asking for a nonce is a step of the protocol, and comes as often as clients like.
+        if self.proven && !limited && self.error != Error::UseDpopNonce {
             match audit.record(event).await {
                 Ok(()) => self.error,
                 Err(_) => Error::Unavailable,

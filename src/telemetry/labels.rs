@@ -149,6 +149,10 @@ labels! {
         InvalidScope = "invalid_scope",
         /// RFC 8707 2.
         InvalidTarget = "invalid_target",
+        /// RFC 9449 5.
+        InvalidDpopProof = "invalid_dpop_proof",
+        /// RFC 9449 8.
+        UseDpopNonce = "use_dpop_nonce",
         /// Refused by policy.
         AccessDenied = "access_denied",
         /// Refused by a limit, or the log could not record it.

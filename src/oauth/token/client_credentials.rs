@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::base::{Timestamp, id};
 use crate::config::{Issuance, TokenFormat};
 use crate::crypto::secret_text::{self, Kind};
-use crate::crypto::verify::{AccessClaims, PersonClaims};
+use crate::crypto::verify::{AccessClaims, Confirmation, PersonClaims};
 use crate::crypto::{jws, sha256};
 use crate::live::LiveClient;
 use crate::model::event::kind;
@@ -102,6 +102,7 @@ async fn issue(asked: &Asked<'_>, client: &LiveClient, target: &Target, granted:
             let (iat, exp) = (Timestamp::from_secs(iat), Timestamp::from_secs(iat.saturating_add(ttl)));
             let token = AccessToken {
                 scope: granted.scope.to_string(),
+                cnf_jkt: asked.jkt().map(str::to_owned),
                 ..AccessToken::of_client(&client.client.client_id, jti.clone(), &target.uri, iat, exp)
             };
             let event = event(asked, client, target, granted, jti, ttl);
@@ -112,7 +113,7 @@ async fn issue(asked: &Asked<'_>, client: &LiveClient, target: &Target, granted:
             text.expose().clone()
         }
     };
-    Ok(success(&text, ttl, &granted.scope))
+    Ok(success(&text, asked.jkt().is_some(), ttl, &granted.scope))
 }
 
 fn jwt(
@@ -143,7 +144,7 @@ fn jwt(
         exp: iat.saturating_add(ttl),
         jti,
         scope: &granted.scope,
-        person: PersonClaims::default(),
+        person: PersonClaims { cnf: asked.jkt().map(|jkt| Confirmation { jkt }), ..PersonClaims::default() },
     };
     jws::sign(signer, jws::ACCESS_TOKEN, &claims).map_err(|error| {
         tracing::error!(error = %crate::telemetry::chain(&error), kid = signer.kid(), "a token could not be signed");
@@ -170,11 +171,13 @@ fn event(asked: &Asked<'_>, client: &LiveClient, target: &Target, granted: &Gran
 }
 
 /// RFC 6749 5.1. Every character of token and scope stands in a JSON string as it is.
-fn success(token: &str, ttl: i64, scope: &str) -> Response {
+fn success(token: &str, bound: bool, ttl: i64, scope: &str) -> Response {
     let mut body = String::with_capacity(token.len() + scope.len() + 96);
     body.push_str(r#"{"access_token":""#);
     body.push_str(token);
-    body.push_str(r#"","token_type":"Bearer","expires_in":"#);
+    body.push_str(r#"","token_type":""#);
+    body.push_str(if bound { "DPoP" } else { "Bearer" });
+    body.push_str(r#"","expires_in":"#);
     body.push_str(&ttl.to_string());
     if !scope.is_empty() {
         body.push_str(r#","scope":""#);

@@ -9,7 +9,7 @@ use super::cors::Origin;
 use super::error::Error;
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
-use super::{Shared, client_auth, limit};
+use super::{Shared, client_auth, dpop, limit};
 use crate::http::Info;
 use crate::model::GrantType;
 use crate::model::event::kind;
@@ -28,6 +28,7 @@ pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: 
             error.into_response()
         }
     };
+    dpop::hand_out(&asked, &mut response);
     origin.admit(&server, asked.client.get().map(|client| &**client), &mut response);
     response
 }
@@ -35,6 +36,7 @@ pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: 
 async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal> {
     let server = asked.server;
     limit::address(server, "token", server.ctx.settings.token_address, &asked.info).map_err(Error::RateLimited)?;
+    let path = dpop::path(&request);
     let (headers, body) = form::read(request).await?;
     let form = Form::parse(&body)?;
     let client = client_auth::identify(asked, &headers, &form).await?;
@@ -44,6 +46,7 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     if !client.client.grants.contains(&grant) {
         return Err(Error::UnauthorizedClient.to(&client));
     }
+    dpop::prove(asked, &client, &headers, path.as_deref()).await?;
     match grant {
         GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
         _ => Err(Error::UnsupportedGrantType.to(&client)),

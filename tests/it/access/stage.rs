@@ -15,6 +15,7 @@ use stockade::audit_log::{self, AuditLog};
 use stockade::base::{ManualClock, Secret, SystemRng, Timestamp};
 use stockade::crypto::jws;
 use stockade::crypto::verify::{AccessClaims, PersonClaims};
+use stockade::http::dpop::Proofs;
 use stockade::http::{Coarse, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
@@ -146,6 +147,7 @@ impl Stage {
             engine: Arc::clone(&engine),
             audit: audit.clone(),
             coarse: Coarse::new(buckets, plenty, Arc::clone(&metrics), Arc::clone(&clock) as _),
+            proofs: Arc::new(Proofs::new(None)),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock) as _,
             rng: Arc::clone(&rng) as _,

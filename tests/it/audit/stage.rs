@@ -14,6 +14,7 @@ use stockade::audit_log::{self, AuditLog};
 use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
 use stockade::crypto::rotation::Settings;
 use stockade::crypto::{secret_text, sha256};
+use stockade::http::dpop::Proofs;
 use stockade::http::{Coarse, Cursors, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{Live, keys};
@@ -108,6 +109,7 @@ impl Stage {
             engine,
             audit: audit.clone(),
             coarse: Coarse::new(buckets, address, Arc::clone(&metrics), Arc::clone(&time)),
+            proofs: Arc::new(Proofs::new(None)),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&time),
             rng: Arc::clone(&rng),

@@ -48,6 +48,16 @@ async fn openid_client_obtains_introspects_uses_and_revokes_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openid_client_binds_its_tokens_to_a_key() {
+    let (Some(node), Some(_)) = (installed("node"), installed("node/node_modules/openid-client")) else {
+        return skip("openid-client is not installed: run tests/outside/install");
+    };
+    let mut command = Command::new("node");
+    command.arg(script("node/dpop.mjs")).env("OUTSIDE_NODE", node);
+    drive(&Stage::dev().await, command).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openid_client_authenticates_with_a_key_of_its_own() {
     let (Some(node), Some(_)) = (installed("node"), installed("node/node_modules/openid-client")) else {
         return skip("openid-client is not installed: run tests/outside/install");

@@ -2,6 +2,7 @@
 
 mod bearer;
 mod demo;
+mod dpop;
 mod limits;
 mod nginx;
 mod stage;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use stockade::audit_log::{self, AuditLog};
 use stockade::base::{Clock, ManualClock, Secret, SystemRng, Timestamp};
 use stockade::config::{Issuance, ResourceServer, TokenFormat};
+use stockade::crypto::nonce::Nonces;
 use stockade::crypto::rotation::{self, Step};
 use stockade::crypto::seal::Sealer;
 use stockade::crypto::secret_text::{self, Kind};
@@ -45,6 +46,8 @@ pub(crate) struct Wish {
     pub(crate) issuer: &'static str,
     pub(crate) policies: bool,
     pub(crate) recorder: bool,
+    /// Whether DPoP proofs must carry a nonce.
+    pub(crate) nonces: bool,
     pub(crate) settings: Settings,
 }
 
@@ -54,6 +57,7 @@ pub(crate) fn wish() -> Wish {
         issuer: ISSUER,
         policies: true,
         recorder: true,
+        nonces: false,
         settings: Settings {
             access_token_ttl: Duration::from_secs(600),
             default_alg: Algorithm::ES256,
@@ -181,6 +185,7 @@ impl Fence {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&time),
             rng: Arc::clone(&rng) as _,
+            nonces: wish.nonces.then(|| Nonces::derived(&Secret::new(SEAL_KEY.to_owned()), "token")),
             settings: wish.settings,
         };
         let edge = Edge::new(edge::Settings::default(), metrics, time, rng);

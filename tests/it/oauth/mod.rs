@@ -5,6 +5,7 @@ mod assertions;
 mod client_auth;
 mod cors;
 mod counts;
+mod dpop;
 pub(crate) mod fence;
 mod introspection;
 mod issuance;
