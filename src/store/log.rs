@@ -3,6 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::events::Row;
+pub use super::search::{Filter, page, plan};
 use super::sql::{Conn, Handle, affected, run, statements};
 use super::{Store, StoreError, Tx};
 use crate::base::Timestamp;
@@ -87,9 +88,9 @@ pub struct Stored {
     pub leaf: Vec<u8>,
 }
 
-type StoredRow = (i64, String, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
+pub(super) type StoredRow = (i64, String, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>, Vec<u8>, Vec<u8>);
 
-fn stored((seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf): StoredRow) -> Stored {
+pub(super) fn stored((seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf): StoredRow) -> Stored {
     Stored {
         seq,
         event_id,
@@ -266,74 +267,4 @@ pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec
 pub async fn last_seq(handle: &mut impl Handle) -> Result<i64, StoreError> {
     let row: (i64,) = run!(handle, LAST_SEQ, |conn, text| sqlx::query_as(text).fetch_one(conn))?;
     Ok(row.0)
-}
-
-/// What a reader of the log asks for. Fields that are `None` ask for nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Not before this.
-    pub since: Option<Timestamp>,
-    /// Before this.
-    pub until: Option<Timestamp>,
-    /// `Type::"id"`.
-    pub principal: Option<String>,
-    /// Action name.
-    pub action: Option<String>,
-    /// Outcome name.
-    pub outcome: Option<String>,
-    /// Resource text.
-    pub resource: Option<String>,
-    /// Event kind.
-    pub kind: Option<String>,
-    /// Request id.
-    pub request_id: Option<String>,
-}
-
-/// Up to `limit` entries that match, newest first, numbered below `before` (`None`: from the newest).
-///
-/// # Errors
-/// When the database fails.
-pub async fn page(
-    handle: &mut impl Handle,
-    filter: &Filter,
-    before: Option<i64>,
-    limit: i64,
-) -> Result<Vec<Stored>, StoreError> {
-    const SELECT: &str =
-        "select seq, event_id, time, personal, personal_salt, rest, rest_salt, leaf from events where true";
-    // The same text for both databases; only what is bound differs by driver.
-    macro_rules! ask {
-        ($db:ty, $conn:expr) => {{
-            let mut query = QueryBuilder::<$db>::new(SELECT);
-            if let Some(before) = before {
-                query.push(" and seq < ").push_bind(before);
-            }
-            if let Some(since) = filter.since {
-                query.push(" and time >= ").push_bind(since.as_micros());
-            }
-            if let Some(until) = filter.until {
-                query.push(" and time < ").push_bind(until.as_micros());
-            }
-            for (column, value) in [
-                (" and principal = ", &filter.principal),
-                (" and action = ", &filter.action),
-                (" and outcome = ", &filter.outcome),
-                (" and resource = ", &filter.resource),
-                (" and kind = ", &filter.kind),
-                (" and request_id = ", &filter.request_id),
-            ] {
-                if let Some(value) = value {
-                    query.push(column).push_bind(value.as_str());
-                }
-            }
-            query.push(" order by seq desc limit ").push_bind(limit);
-            query.build_query_as::<StoredRow>().fetch_all($conn).await.map_err(|e| PAGE.failed(e))?
-        }};
-    }
-    const PAGE: super::sql::Sql = super::sql::Sql::shared("PAGE", SELECT);
-    let rows = match handle.conn() {
-        Conn::Sqlite(conn) => ask!(Sqlite, conn),
-        Conn::Postgres(conn) => ask!(sqlx::Postgres, conn),
-    };
-    Ok(rows.into_iter().map(stored).collect())
 }

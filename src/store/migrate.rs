@@ -34,6 +34,7 @@ const ALL: &[Pair] = &[
     pair!(2, "0002_log", log: true),
     pair!(3, "0003_people", log: false),
     pair!(4, "0004_heads", log: true),
+    pair!(6, "0006_search", log: true),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

@@ -30,6 +30,7 @@ pub mod pushed_requests;
 pub mod refresh_tokens;
 pub mod retention;
 pub mod revocations;
+mod search;
 pub mod sessions;
 pub(crate) mod sql;
 pub mod tokens;
