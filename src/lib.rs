@@ -6,8 +6,8 @@
 //! Data moves one way; a module imports only what stands to its left. `tests/it/house.rs` keeps it so.
 //!
 //! ```text
-//! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log, registry -> http
-//!      -> oauth enforce access audit -> ticks -> app -> cli -> main
+//! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log, registry
+//!      -> accounts -> http -> oauth enforce access audit -> ticks -> app -> cli -> main
 //! ```
 //!
 //! `sqlx` lives under [`store`], `cedar_policy` under [`policy`], `axum` in [`http`], the rooms and [`app`]; stdout and
@@ -28,6 +28,8 @@ pub mod telemetry;
 
 #[cfg(feature = "server")]
 pub mod access;
+#[cfg(feature = "server")]
+pub mod accounts;
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]

@@ -1,4 +1,4 @@
-//! Generated secrets and opaque tokens as text: `stk_cs_…`, `stk_at_…`. The prefix lets scanners find a leaked one,
+//! Generated secrets and opaque tokens as text: `stk_cs_…`, `stk_at_…`, `stk_rt_…`. The prefix lets scanners find a leaked one,
 //! the checksum lets them (and us) tell a real one from a look-alike without asking the database.
 
 use zeroize::Zeroizing;
@@ -13,6 +13,14 @@ pub enum Kind {
     ClientSecret,
     /// An opaque access token.
     AccessToken,
+    /// An authorization code.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+    /// A device code.
+    DeviceCode,
+    /// The end of a `request_uri`.
+    PushedRequest,
     /// The cookie of a session.
     Session,
 }
@@ -24,13 +32,25 @@ const CHECK: usize = 6;
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::ClientSecret, Self::AccessToken, Self::Session];
+    pub const ALL: [Self; 7] = [
+        Self::ClientSecret,
+        Self::AccessToken,
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::DeviceCode,
+        Self::PushedRequest,
+        Self::Session,
+    ];
 
     /// How texts of this kind begin.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::ClientSecret => "stk_cs_",
             Self::AccessToken => "stk_at_",
+            Self::AuthorizationCode => "stk_ac_",
+            Self::RefreshToken => "stk_rt_",
+            Self::DeviceCode => "stk_dc_",
+            Self::PushedRequest => "stk_pr_",
             Self::Session => "stk_ss_",
         }
     }

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::browser::Site;
 use crate::base::{Clock, Rng, Timestamp, rng};
-use crate::crypto::b64url;
 use crate::crypto::seal::Sealer;
+use crate::crypto::{b64url, sha256};
 use crate::model::Acr;
+use crate::store::{Store, StoreError, Tx, pushed_requests};
 
 /// How long a person may take.
 pub const LIFETIME: Duration = Duration::from_secs(600);
@@ -195,6 +196,70 @@ impl Flows {
     }
 }
 
+/// A request that the store keeps, in a row of `pushed_requests`: what a client pushed, checked then (RFC 9126 2.1), or what
+/// is too large for a cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What is asked.
+    pub authorization: Authorization,
+    /// How the person is to be met.
+    pub wishes: Wishes,
+}
+
+/// How a client wants its person met. What it means follows from when the flow begins: [`Wishes::needs`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// Authenticated anew: `prompt=login` or `select_account`.
+    pub login: bool,
+    /// Asked for consent, whatever was agreed before: `prompt=consent`.
+    pub consent: bool,
+    /// Not at all: `prompt=none`.
+    pub silent: bool,
+    /// `max_age`, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u32>,
+    /// The weakest level of `acr_values`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<Acr>,
+}
+
+impl Wishes {
+    /// What a flow that begins `now` needs. Whoever authenticates in it is fresh enough, however long the rest takes.
+    pub fn needs(&self, now: Timestamp) -> Needs {
+        let since = self.max_age.map(|secs| now.minus(Duration::from_secs(u64::from(secs))));
+        let since = if self.login { Some(now) } else { since };
+        Needs { acr: self.acr, since, consent: self.consent, silent: self.silent }
+    }
+}
+
+impl Flow {
+    /// What is asked, wherever it is. `None` when it was answered already, or is gone.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn authorization(&self, store: &Store) -> Result<Option<Authorization>, StoreError> {
+        let uri = match &self.request {
+            Requested::Here(authorization) => return Ok(Some((**authorization).clone())),
+            Requested::Pushed(uri) => uri,
+        };
+        let found = pushed_requests::find(&mut store.read().await?, &sha256(uri.as_bytes())).await?;
+        let found = found.filter(|row| row.used_at.is_none() && row.client_id == self.client_id);
+        Ok(found.and_then(|row| serde_json::from_str::<Kept>(&row.body).ok()).map(|kept| kept.authorization))
+    }
+
+    /// Ends what was pushed, in the transaction that answers it: false when it was answered already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn use_up(&self, tx: &mut Tx, now: Timestamp) -> Result<bool, StoreError> {
+        match &self.request {
+            Requested::Here(_) => Ok(true),
+            Requested::Pushed(uri) => pushed_requests::use_up(tx, &sha256(uri.as_bytes()), now).await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::header;
@@ -321,5 +386,20 @@ mod tests {
         assert!(needs.are_met(Acr::Two, NOW) && needs.are_met(Acr::Three, NOW));
         assert!(!needs.are_met(Acr::One, NOW) && !needs.are_met(Acr::Three, before));
         assert!(Needs::default().are_met(Acr::One, before));
+    }
+
+    #[test]
+    fn who_authenticates_within_the_flow_is_fresh_enough() {
+        let secs = Duration::from_secs;
+        assert_eq!(Wishes::default().needs(NOW), Needs::default());
+        let young = Wishes { max_age: Some(60), ..Wishes::default() }.needs(NOW);
+        assert!(young.is_recent(NOW.minus(secs(60))) && !young.is_recent(NOW.minus(secs(61))));
+        for wishes in [
+            Wishes { max_age: Some(0), ..Wishes::default() },
+            Wishes { login: true, max_age: Some(60), ..Wishes::default() },
+        ] {
+            let anew = wishes.needs(NOW);
+            assert!(!anew.is_recent(NOW.minus(secs(1))) && anew.is_recent(NOW), "{wishes:?}");
+        }
     }
 }

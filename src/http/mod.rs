@@ -2,7 +2,8 @@
 //!
 //! [`edge::Edge`] stands around both listeners' routers; a handler finds the request's [`Info`] in its arguments and answers
 //! with a [`Problem`] when it cannot do what it was asked. Bearer tokens are read by [`bearer`], bodies by [`body`], query
-//! strings by [`query`]. [`serve`] is the listener itself. What answers people with pages stands on [`browser`].
+//! strings by [`query`]. [`serve`] is the listener itself. What answers people with pages stands on [`browser`],
+//! [`session`] and [`flow`].
 //!
 //! Without the feature `server` only what needs no HTTP server is here: the tower layer uses it.
 
@@ -51,6 +52,10 @@ pub use problem::{Kind, Problem};
 pub use cursor::Cursors;
 #[cfg(feature = "server")]
 pub use edge::Edge;
+#[cfg(feature = "server")]
+pub use flow::{Flow, Flows};
+#[cfg(feature = "server")]
+pub use session::Sessions;
 #[cfg(feature = "server")]
 pub use tls::{Tls, TlsError};
 #[cfg(feature = "server")]

@@ -133,7 +133,7 @@ pub struct RefreshToken {
 pub struct PushedRequest {
     /// Who pushed it.
     pub client_id: String,
-    /// The parameters, as a JSON list of pairs.
+    /// The checked request, as JSON.
     pub body: String,
     /// Until when it may be brought to the authorization endpoint.
     pub expires_at: Timestamp,

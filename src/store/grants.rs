@@ -8,8 +8,8 @@ use crate::model::Grant;
 
 statements! {
     INSERT = shared(
-        "insert into grants (grant_id, client_id, user_id, session_id, body, dpop_jkt, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)"
+        "insert into grants (grant_id, client_id, user_id, session_id, body, offline, dpop_jkt, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
     );
     FIND = shared("select body, dpop_jkt, revoked_at from grants where grant_id = $1");
     LIVE_OF_USER = shared(
@@ -33,13 +33,14 @@ statements! {
          returning grant_id, client_id, user_id, session_id"
     );
     REVOKE_SESSION = shared(
-        "update grants set revoked_at = $2 where session_id = $1 and revoked_at is null
+        "update grants set revoked_at = $2 where session_id = $1 and offline = 0 and revoked_at is null
          returning grant_id, client_id, user_id, session_id"
     );
     REVOKE_PAIR = shared(
         "update grants set revoked_at = $3 where user_id = $1 and client_id = $2 and revoked_at is null
          returning grant_id, client_id, user_id, session_id"
     );
+    CLIENTS_OF_SESSION = shared("select distinct client_id from grants where session_id = $1 order by client_id");
     SWEEP = shared(
         "delete from grants where grant_id in (select grant_id from grants where expires_at < $1 limit $2)"
     );
@@ -54,7 +55,7 @@ pub enum Of<'a> {
     User(&'a str),
     /// Everything a client was granted.
     Client(&'a str),
-    /// Everything that was granted in a session.
+    /// What was granted in a session and ends with it: all but what has `offline_access`.
     Session(&'a str),
     /// What a person granted a client.
     Pair {
@@ -97,6 +98,7 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> Result<(), StoreError> {
         .bind(&grant.user_id)
         .bind(&grant.session_id)
         .bind(&body)
+        .bind(i64::from(grant.is_offline()))
         .bind(&grant.dpop_jkt)
         .bind(grant.created_at.as_micros())
         .bind(grant.expires_at.as_micros()))
@@ -168,6 +170,16 @@ pub async fn revoke(tx: &mut Tx, which: Of<'_>, now: Timestamp, until: Timestamp
     }
     let revoked = |(grant_id, client_id, user_id, session_id)| Revoked { grant_id, client_id, user_id, session_id };
     Ok(rows.into_iter().map(revoked).collect())
+}
+
+/// The clients that a person signed in to in a session, whatever has become of what they were granted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn clients_of_session(handle: &mut impl Handle, session_id: &str) -> Result<Vec<String>, StoreError> {
+    let rows: Vec<(String,)> =
+        run!(handle, CLIENTS_OF_SESSION, |conn, text| sqlx::query_as(text).bind(session_id).fetch_all(conn))?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Removes up to `limit` families that died before `now`; how many there were.

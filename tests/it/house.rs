@@ -12,6 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["telemetry"],
     &["store", "crypto", "policy", "limits"],
     &["live", "audit_log", "registry"],
+    &["accounts"],
     &["http"],
     &["oauth", "enforce", "access", "audit"],
     &["ticks"],

@@ -2,6 +2,7 @@
 #![cfg(test)] // for clippy: a helper may panic where a test may
 
 mod access;
+mod accounts;
 mod audit;
 mod audit_log;
 mod cli;

@@ -1,5 +1,6 @@
 //! Tests of `http`.
 
 mod edge;
+mod flow;
 mod serve;
 mod session;

@@ -39,7 +39,7 @@ pub(crate) fn grant(id: &str, user: &User) -> Grant {
         client_id: "app".to_owned(),
         user_id: user.user_id.clone(),
         session_id: Some("ses_1".to_owned()),
-        scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
+        scopes: vec!["openid".to_owned()],
         resources: vec!["https://api.example".to_owned()],
         acr: Acr::Two,
         amr: vec!["pwd".to_owned(), "otp".to_owned()],
@@ -193,11 +193,18 @@ async fn revoking_families_puts_each_on_the_denylist_once() {
             grants::insert(&mut tx, &made).await.expect("insert");
         }
         tx.commit().await.expect("commit");
+        let offline = Grant { scopes: vec!["offline_access".to_owned()], ..grant("gr_5", &bob) };
+        let mut tx = begin(&test.store).await;
+        grants::insert(&mut tx, &offline).await.expect("insert");
+        let clients = grants::clients_of_session(&mut tx, "ses_2").await.expect("list");
+        assert_eq!(clients, ["app", "tv"]);
+        tx.commit().await.expect("commit");
         let until = later(86_400);
         let mut revoked = Vec::new();
         for of in [
             Of::Grant("gr_1"),
             Of::Grant("gr_1"),
+            Of::Session("ses_1"),
             Of::Session("ses_2"),
             Of::Pair { user_id: "usr_ada", client_id: "app" },
             Of::User("usr_ada"),
@@ -214,12 +221,12 @@ async fn revoking_families_puts_each_on_the_denylist_once() {
             ids.sort();
             revoked.push(ids.join(" "));
         }
-        assert_eq!(revoked, ["gr_1", "", "gr_2 gr_3", "", "", "gr_4"], "{}", test.name);
+        assert_eq!(revoked, ["gr_1", "", "", "gr_2 gr_3", "", "", "gr_4 gr_5"], "{}", test.name);
         let mut reader = test.store.read().await.expect("read");
         let mut listed: Vec<_> =
             revocations::since(&mut reader, 0, 10).await.expect("since").into_iter().map(|r| (r.jti, r.exp)).collect();
         listed.sort();
-        assert_eq!(listed, ["gr_1", "gr_2", "gr_3", "gr_4"].map(|id| (id.to_owned(), until)));
+        assert_eq!(listed, ["gr_1", "gr_2", "gr_3", "gr_4", "gr_5"].map(|id| (id.to_owned(), until)));
         let found = grants::find(&mut reader, "gr_1").await.expect("find").expect("there");
         assert_eq!(found, Grant { revoked_at: Some(NOW), ..grant("gr_1", &ada) });
         assert!(!found.is_live(NOW) && grant("gr_1", &ada).is_live(NOW) && !grant("gr_1", &ada).is_live(later(3600)));

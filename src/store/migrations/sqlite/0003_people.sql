@@ -36,13 +36,15 @@ create table sessions (
 create index sessions_user on sessions (user_id);
 create index sessions_expires on sessions (expires_at);
 
--- Families of tokens: one authorization of a person, and all that came of it. `body` is model::Grant as JSON.
+-- Families of tokens: one authorization of a person, and all that came of it. `body` is model::Grant as JSON; an `offline`
+-- one outlives its session.
 create table grants (
     grant_id text primary key,
     client_id text not null,
     user_id text not null references users (user_id) on delete cascade,
     session_id text,
     body text not null,
+    offline integer not null,
     dpop_jkt text,
     created_at integer not null,
     expires_at integer not null,
