@@ -1,104 +1,130 @@
-//! Log lines leave through a thread of their own, so a slow terminal or a full pipe never holds a request. When the queue is
-//! full, lines are dropped and counted. Never the path of the audit log.
+//! Log lines leave through a thread of their own, so a slow terminal or a full pipe never holds a request. When too many
+//! wait, lines are dropped and counted. Never the path of the audit log.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
-const QUEUE: usize = 16_384;
+/// How many bytes of lines may wait; more are dropped.
+const WAITING: usize = 4 * 1024 * 1024;
+/// How long a line may wait for others to leave with it: waking the thread for each costs more than the line.
+const GATHER: Duration = Duration::from_millis(10);
 
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
-    Stop,
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    /// How many flushes were asked for, and how many of them are done.
+    asked: u64,
+    done: u64,
+    stop: bool,
 }
 
-/// Hands lines to the writing thread.
+impl State {
+    const fn is_urgent(&self) -> bool {
+        self.stop || self.asked > self.done
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// The first line after a pause, a flush, the end.
+    work: Condvar,
+    flushed: Condvar,
+}
+
+/// Where lines are put. Clones share one thread.
 #[derive(Clone)]
 pub(super) struct Lines {
-    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
     dropped: Arc<AtomicU64>,
 }
 
-/// Ends the writing thread when dropped, after what is queued has been written.
+/// The thread. Dropping it writes what waits.
 pub(super) struct Writing {
-    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts a thread that writes to `out`.
+/// Starts the thread that writes lines to `out`; `dropped` counts those that found no room.
 pub(super) fn start(out: impl Write + Send + 'static, dropped: Arc<AtomicU64>) -> io::Result<(Lines, Writing)> {
-    let (queue, waiting) = sync_channel(QUEUE);
-    let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&waiting, out))?;
-    Ok((Lines { queue: queue.clone(), dropped }, Writing { queue, thread: Some(thread) }))
+    let shared = Arc::new(Shared::default());
+    let its = Arc::clone(&shared);
+    let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&its, out))?;
+    Ok((Lines { shared: Arc::clone(&shared), dropped }, Writing { shared, thread: Some(thread) }))
 }
 
-/// How much is gathered for one write.
-const GATHERED: usize = 64 * 1024;
-
-fn write_all(waiting: &Receiver<Message>, mut out: impl Write) {
-    let mut gathered = Vec::with_capacity(GATHERED);
-    // Where stderr is gone there is nobody to tell: lines are taken and lost, so that nobody waits for them.
-    let mut write = |gathered: &mut Vec<u8>, is_end: bool| {
-        let _ = out.write_all(gathered);
-        gathered.clear();
-        if is_end {
+fn write_all(shared: &Shared, mut out: impl Write) {
+    let mut lines = Vec::new();
+    loop {
+        let mut state = shared.state.lock();
+        while state.lines.is_empty() && !state.is_urgent() {
+            shared.work.wait(&mut state);
+        }
+        if !state.is_urgent() {
+            shared.work.wait_for(&mut state, GATHER);
+        }
+        std::mem::swap(&mut lines, &mut state.lines);
+        let (asked, stop) = (state.asked, state.stop);
+        drop(state);
+        // Where stderr is gone there is nobody to tell: lines are taken and lost, so that nobody waits for them.
+        let _ = out.write_all(&lines);
+        lines.clear();
+        if stop || asked > 0 {
             let _ = out.flush();
         }
-    };
-    while let Ok(first) = waiting.recv() {
-        // What waits already leaves in one write: a system call a line costs more than the line.
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Line(line) => gathered.extend_from_slice(&line),
-                Message::Flush(done) => {
-                    write(&mut gathered, true);
-                    let _ = done.send(());
-                }
-                Message::Stop => return write(&mut gathered, true),
-            }
-            next = if gathered.len() < GATHERED { waiting.try_recv().ok() } else { None };
+        shared.state.lock().done = asked;
+        shared.flushed.notify_all();
+        if stop {
+            return;
         }
-        write(&mut gathered, false);
     }
-    write(&mut gathered, true);
 }
 
 impl Writing {
-    /// Returns when everything queued so far has been written.
+    /// Returns when everything put so far has been written.
     pub(super) fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
-            let _ = wait.recv();
+        let mut state = self.shared.state.lock();
+        state.asked += 1;
+        let mine = state.asked;
+        self.shared.work.notify_one();
+        while state.done < mine && !state.stop {
+            self.shared.flushed.wait(&mut state);
         }
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        drop(self.queue.send(Message::Stop));
+        self.shared.state.lock().stop = true;
+        self.shared.work.notify_one();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-/// One line under way: handed over when it is dropped.
-pub(super) struct Line {
-    bytes: Vec<u8>,
-    lines: Lines,
-}
-
-impl Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+/// Takes whole lines: the formatter writes each with one call.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut state = self.shared.state.lock();
+        if state.lines.len() + line.len() > WAITING {
+            drop(state);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(line.len());
+        }
+        let is_first = state.lines.is_empty();
+        state.lines.extend_from_slice(line);
+        drop(state);
+        if is_first {
+            self.shared.work.notify_one();
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -106,20 +132,11 @@ impl Write for Line {
     }
 }
 
-impl Drop for Line {
-    fn drop(&mut self) {
-        let line = std::mem::take(&mut self.bytes);
-        if !line.is_empty() && self.lines.queue.try_send(Message::Line(line)).is_err() {
-            self.lines.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line;
+    type Writer = &'a Self;
 
-    fn make_writer(&'a self) -> Line {
-        Line { bytes: Vec::with_capacity(512), lines: self.clone() }
+    fn make_writer(&'a self) -> &'a Self {
+        self
     }
 }
 
@@ -164,15 +181,16 @@ mod tests {
         let dropped = Arc::new(AtomicU64::new(0));
         let (lines, writing) = start(out.clone(), Arc::clone(&dropped)).unwrap();
         let stuck = out.0.lock();
-        // What the thread has gathered, and QUEUE that wait; the rest is dropped.
-        let said = QUEUE + GATHERED / 2 + 101;
+        // Once as much as the thread may have taken already, and once as much as may wait; the rest is dropped.
+        let line = format!("{}\n", "x".repeat(1023));
+        let said = 2 * WAITING / line.len() + 100;
         for _ in 0..said {
-            say(&lines, "x\n");
+            say(&lines, &line);
         }
         assert!(dropped.load(Ordering::Relaxed) >= 100);
         drop(stuck);
         writing.flush();
-        let written = out.0.lock().len() / 2;
+        let written = out.0.lock().len() / line.len();
         assert_eq!(written as u64 + dropped.load(Ordering::Relaxed), said as u64);
     }
 }

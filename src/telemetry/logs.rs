@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use super::json_lines::JsonLines;
 use super::lines::{self, Lines, Writing};
 
 /// How a line looks.
@@ -72,13 +73,7 @@ pub fn init(format: Format, level: &str) -> Result<Logs, LogError> {
 fn subscriber(format: Format, level: &str, lines: Lines) -> Result<impl Subscriber + Send + Sync, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|e| LogError::Level(level.to_owned(), e))?;
     let layer: Box<dyn Layer<_> + Send + Sync> = match format {
-        Format::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(lines)
-            .boxed(),
+        Format::Json => JsonLines::new(lines).boxed(),
         Format::Pretty => fmt::layer().compact().with_ansi(false).with_writer(lines).boxed(),
     };
     Ok(Registry::default().with(filter).with(layer))

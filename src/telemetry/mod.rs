@@ -11,6 +11,8 @@ pub mod labels;
 pub mod metrics;
 
 #[cfg(feature = "server")]
+mod json_lines;
+#[cfg(feature = "server")]
 mod lines;
 #[cfg(feature = "server")]
 pub mod logs;
