@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -134,7 +135,10 @@ async fn sign(State(floor): State<Arc<Floor>>) -> String {
 /// Hello, one bare ES256 verification, and one decision by the shipped policies.
 async fn verify(State(floor): State<Arc<Floor>>) -> &'static str {
     floor.public.verify_sig(MESSAGE, &floor.signature).expect("it verifies");
-    let facts = Facts::at(SystemClock.now()).scopes("notes:read");
+    // Scopes that no request had before: the decision is worked out each time.
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let scopes = format!("notes:read n{}", ASKED.fetch_add(1, Ordering::Relaxed));
+    let facts = Facts::at(SystemClock.now()).scopes(&scopes);
     let question =
         Question { principal: &floor.principal, action: "notes:list", resource: &floor.resource, facts: &facts };
     assert!(floor.snapshot.decide(&question).is_allowed(), "the shipped policies let readers read");

@@ -1,8 +1,6 @@
-//! What a client is given: a decision by Cedar for the token and for each scope, remembered together with everything that
-//! went into it.
+//! What a client is given: a decision by Cedar for the token and for each scope.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,6 @@ use super::{Server, Settings};
 use crate::config::TokenFormat;
 use crate::live::LiveClient;
 use crate::model::{Algorithm, Decision, DenyReason, GrantType};
-use crate::policy::ambient::Ambient;
 use crate::policy::{Facts, Resource};
 use crate::telemetry::labels::Point;
 
@@ -75,59 +72,27 @@ pub(super) struct Granted {
     pub(super) by_scope: bool,
 }
 
-/// Decides, or remembers. The key holds all that the decision was made of: the client as registered, what it asks for, the
-/// snapshot, and the facts. The time is one of them, in the whole seconds that policies see; so a busy client is decided
-/// once a second, and a rule about time or address holds to the second.
+/// Decides. The snapshot remembers what it decided.
 pub(super) fn decide(
     asked: &Asked<'_>,
     client: &LiveClient,
     grant: GrantType,
     target: &Target,
     scopes: &[&str],
-) -> Arc<Granted> {
+) -> Granted {
     let ctx = &asked.server.ctx;
     let Some(snapshot) = ctx.engine.snapshot() else {
         let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
         ctx.metrics.decisions.add((Point::Issuance, decision.denied));
-        return Arc::new(Granted { decision, scope: Box::from(""), by_scope: false });
+        return Granted { decision, scope: Box::from(""), by_scope: false };
     };
     let wanted = scopes.join(" ");
     let facts = Facts::at(asked.now).scopes(&wanted).address(asked.info.address);
-    let key = key(client, grant, target, snapshot.digest(), &facts);
-    let granted = asked.server.issuances.get(key.as_str()).unwrap_or_else(|| {
-        let start = ctx.clock.monotonic_ns();
-        let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
-        ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
-        let granted = Arc::new(Granted {
-            by_scope: !said.refused.is_empty(),
-            scope: said.scopes.join(" ").into(),
-            decision: said.decision,
-        });
-        asked.server.issuances.insert(key.into(), Arc::clone(&granted));
-        granted
-    });
+    let start = ctx.clock.monotonic_ns();
+    let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
+    ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
+    let scope = if said.refused.is_empty() { wanted } else { said.scopes.join(" ") };
+    let granted = Granted { by_scope: !said.refused.is_empty(), scope: scope.into(), decision: said.decision };
     ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
     granted
-}
-
-fn key(client: &LiveClient, grant: GrantType, target: &Target, snapshot: &str, facts: &Facts<'_>) -> String {
-    let Facts { scopes, now, address, acr, auth_age_secs, ambient } = facts;
-    let Ambient { risk_level, feed_age_secs, budget_left_bp } = ambient;
-    let registered = &client.client;
-    let mut key = String::with_capacity(192);
-    // Identifiers, URIs and scopes hold no line feed. Writing to a string cannot fail.
-    let _ = write!(
-        key,
-        "{}\n{}\n{}\n{}\n{}\n{scopes}\n{snapshot}\n{}\n{acr}\n{auth_age_secs}\n{risk_level}\n{feed_age_secs}\n{budget_left_bp}\n",
-        registered.client_id,
-        client.version,
-        registered.created_at.as_micros(),
-        grant.as_str(),
-        target.uri,
-        now.as_secs(),
-    );
-    if let Some(address) = address {
-        let _ = write!(key, "{address}");
-    }
-    key
 }

@@ -74,7 +74,7 @@ pub struct Ctx {
     pub settings: Settings,
 }
 
-/// How many issuance decisions and parsed client keys are remembered.
+/// How many parsed client keys are remembered.
 const REMEMBERED: usize = 65_536;
 
 /// The context, and what is computed from it once.
@@ -83,8 +83,6 @@ struct Server {
     ctx: Ctx,
     /// What may be asked for by name: the issuer and the configured resources.
     apis: HashMap<Box<str>, Arc<issuance::Target>>,
-    /// Decisions, by everything that went into them.
-    issuances: Bounded<Box<str>, Arc<issuance::Granted>>,
     /// Keys of clients that sign their assertions.
     client_keys: Bounded<client_auth::KeysOf, Arc<ClientKeys>>,
     decoy: Decoy,
@@ -104,7 +102,6 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
     let path = issuer_path(&ctx.issuer).to_owned();
     let server = Arc::new(Server {
         apis: issuance::targets(&ctx.issuer, &ctx.settings),
-        issuances: Bounded::new(REMEMBERED),
         client_keys: Bounded::new(REMEMBERED),
         decoy: Decoy::new()?,
         metadata: metadata::document(&ctx.issuer, &ctx.settings),

@@ -1,13 +1,13 @@
 //! One decision: the candidates, Cedar, and the fail-closed wrapper around both.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cedar_policy::{Context, Effect, Entities, Entity, PolicySet, Request, Response};
-use parking_lot::RwLock;
 
 use super::entity::{Node, Principal, Resource};
-use super::facts::{Facts, Known};
+use super::facts::Facts;
+use super::reads::Reads;
 use super::snapshot::{Action, Snapshot};
 use crate::model::{Decision, DenyReason};
 
@@ -29,34 +29,23 @@ pub struct Question<'a> {
 pub(crate) struct Bundle {
     pub(crate) entities: Entities,
     pub(crate) slice: Arc<PolicySet>,
+    /// What of the context any of them looks at.
+    reads: Reads,
 }
-
-type Key = (u64, u64, u32);
-
-/// Bundles of lasting principals and resources, and which kinds of context each action takes. Bounded; emptied when full.
-#[derive(Debug, Default)]
-pub(crate) struct Remembered {
-    bundles: RwLock<HashMap<Key, Arc<Bundle>>>,
-    fits: RwLock<HashMap<(u32, &'static str, bool), bool>>,
-    answers: RwLock<HashMap<(Key, u64), Decision>>,
-}
-
-const MOST_BUNDLES: usize = 8192;
-const MOST_ANSWERS: usize = 8192;
 
 /// The context of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Given<'a> {
     /// Facts, and one more text attribute of this name.
-    Facts(&'a Facts<'a>, Option<(&'static str, &'a str)>),
+    Facts(Facts<'a>, Option<(&'static str, &'a str)>),
     /// A whole context that somebody sent: checked against the schema.
     Sent(Context),
 }
 
 impl Snapshot {
-    /// Decides. Never fails: what cannot be decided is denied.
+    /// Decides. What no candidate policy can tell apart from a question that was asked before has its answer.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        self.decide_given(question.principal, question.action, question.resource, Given::Facts(question.facts, None))
+        self.decide_given(question.principal, question.action, question.resource, Given::Facts(*question.facts, None))
     }
 
     pub(crate) fn decide_given(
@@ -66,57 +55,40 @@ impl Snapshot {
         resource: &Resource,
         given: Given<'_>,
     ) -> Decision {
-        if let Given::Facts(facts, Some(extra)) = given
+        if let Given::Facts(facts, extra) = &given
             && principal.0.lasting
             && resource.0.lasting
+            && principal.is_known()
+            && resource.is_known()
+            && let Some(known) = self.actions.get(action)
+            && let Ok(bundle) = self.bundle(&principal.0, known, &resource.0)
         {
-            return self.remembered(principal, action, resource, facts, extra);
+            let (facts, extra) = bundle.reads.project(facts, *extra);
+            let key = (principal.0.serial, resource.0.serial, known.number);
+            let decide = || Some(self.decide_afresh(principal, action, resource, given.clone()));
+            if let Some(answer) = self.remembered.answers.get(key, &facts, extra, decide) {
+                return answer;
+            }
         }
         self.decide_afresh(principal, action, resource, given)
     }
 
-    /// What is asked again and again with the same facts within a second (which tier, which scopes) is answered from
-    /// memory: a decision depends on nothing but principal, action, resource, context and snapshot, and equal contexts
-    /// share a number.
-    fn remembered(
-        &self,
-        principal: &Principal,
-        action: &str,
-        resource: &Resource,
-        facts: &Facts<'_>,
-        extra: (&'static str, &str),
-    ) -> Decision {
-        let number = self.actions.get(action).map(|action| action.number);
-        let (Some(number), Some(known)) = (number, self.contexts.of(facts, Some(extra))) else {
-            return Decision::deny(DenyReason::InvalidRequest, Arc::clone(self.digest()));
-        };
-        let key = ((principal.0.serial, resource.0.serial, number), known.serial);
-        if let Some(answer) = self.remembered.answers.read().get(&key) {
-            return answer.clone();
-        }
-        let answer = self.decide_afresh(principal, action, resource, Given::Facts(facts, Some(extra)));
-        let mut answers = self.remembered.answers.write();
-        if answers.len() >= MOST_ANSWERS {
-            answers.clear();
-        }
-        answers.insert(key, answer.clone());
-        answer
-    }
-
     fn decide_afresh(&self, principal: &Principal, action: &str, resource: &Resource, given: Given<'_>) -> Decision {
-        match self.ask(principal, action, resource, given) {
+        match self.ask(principal, action, resource, given, None) {
             Ok((_, bundle, response)) => self.closed(&bundle.slice, &response),
             Err(reason) => Decision::deny(reason, Arc::clone(self.digest())),
         }
     }
 
-    /// Asks Cedar about the slice, or says why it cannot be asked.
+    /// Asks Cedar about the slice, or says why it cannot be asked. The context holds what the slice reads, unless `reads`
+    /// says otherwise.
     pub(crate) fn ask(
         &self,
         principal: &Principal,
         action: &str,
         resource: &Resource,
         given: Given<'_>,
+        reads: Option<Reads>,
     ) -> Result<(Request, Arc<Bundle>, Response), DenyReason> {
         if principal.0.entity.is_none() {
             return Err(DenyReason::UnknownPrincipal);
@@ -126,7 +98,7 @@ impl Snapshot {
         }
         let action = self.actions.get(action).ok_or(DenyReason::InvalidRequest)?;
         let bundle = self.bundle(&principal.0, action, &resource.0)?;
-        let context = self.context(action, given).ok_or(DenyReason::InvalidRequest)?;
+        let context = self.context(action, given, reads.unwrap_or(bundle.reads)).ok_or(DenyReason::InvalidRequest)?;
         let (p, a, r) = (principal.0.uid.clone(), action.uid.clone(), resource.0.uid.clone());
         let request = Request::new(p, a, r, context, None).map_err(|_| DenyReason::InvalidRequest)?;
         let response = self.authorizer.is_authorized(&request, &bundle.slice, &bundle.entities);
@@ -169,16 +141,12 @@ impl Snapshot {
     fn bundle(&self, principal: &Node, action: &Action, resource: &Node) -> Result<Arc<Bundle>, DenyReason> {
         let key = (principal.serial, resource.serial, action.number);
         let lasting = principal.lasting && resource.lasting;
-        if lasting && let Some(bundle) = self.remembered.bundles.read().get(&key) {
-            return Ok(Arc::clone(bundle));
+        if lasting && let Some(bundle) = self.remembered.bundle(key) {
+            return Ok(bundle);
         }
         let bundle = Arc::new(self.build(principal, action, resource)?);
         if lasting {
-            let mut bundles = self.remembered.bundles.write();
-            if bundles.len() >= MOST_BUNDLES {
-                bundles.clear();
-            }
-            bundles.insert(key, Arc::clone(&bundle));
+            self.remembered.keep_bundle(key, &bundle);
         }
         Ok(bundle)
     }
@@ -201,7 +169,11 @@ impl Snapshot {
         }
         let entities = Entities::from_entities(all, None).map_err(|_| DenyReason::InvalidRequest)?;
         let slice = self.index.slice(&principal.uid, &action.uid, &resource.uid, &entities);
-        Ok(Bundle { entities, slice })
+        let reads = slice.policies().fold(Reads::default(), |all, policy| {
+            let known = self.policies.get(<_ as AsRef<str>>::as_ref(policy.id()));
+            all.and(known.map_or(Reads::ALL, |known| *known.reads.get_or_init(|| Reads::of(policy))))
+        });
+        Ok(Bundle { entities, slice, reads })
     }
 
     /// The entity with every ancestor that the static entities know, as it must be for this schema. Level 1 validation
@@ -225,19 +197,19 @@ impl Snapshot {
         Entity::new(node.uid.clone(), attributes.into_iter().collect(), parents.union(&above).cloned().collect()).ok()
     }
 
-    fn context(&self, action: &Action, given: Given<'_>) -> Option<Context> {
+    fn context(&self, action: &Action, given: Given<'_>, reads: Reads) -> Option<Context> {
         match given {
             Given::Sent(context) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
             Given::Facts(facts, extra) => {
-                let Known { context, .. } = self.contexts.of(facts, extra)?;
                 // Every context of facts has the same shape, so one check an action and shape is enough.
                 let shape = (action.number, extra.map_or("", |(name, _)| name), facts.address.is_some());
-                if let Some(fits) = self.remembered.fits.read().get(&shape) {
-                    return fits.then_some(context);
+                let whole = || facts.context(Reads::ALL, extra);
+                let fits = || whole().is_some_and(|context| context.validate(&self.schema, &action.uid).is_ok());
+                if !self.remembered.fits(shape, fits) {
+                    return None;
                 }
-                let fits = context.validate(&self.schema, &action.uid).is_ok();
-                self.remembered.fits.write().insert(shape, fits);
-                fits.then_some(context)
+                let (facts, extra) = reads.project(&facts, extra);
+                self.remembered.contexts.get(reads, &facts, extra, || facts.context(reads, extra))
             }
         }
     }

@@ -14,6 +14,7 @@ use super::decide::{Given, Question};
 use super::entity::{Principal, Resource};
 use super::facts::Facts;
 use super::named::{WireContext, spelled_uid};
+use super::reads::Reads;
 use super::snapshot::Snapshot;
 use crate::model::Decision;
 
@@ -118,7 +119,7 @@ impl std::fmt::Display for Named {
 
 /// Explains the answer to a question.
 pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Explanation {
-    explain_given(snapshot, question, || Given::Facts(question.facts, None))
+    explain_given(snapshot, question, || Given::Facts(*question.facts, None))
 }
 
 /// The question as people write it down.
@@ -167,7 +168,7 @@ pub fn explain_spelled(snapshot: &Snapshot, spelled: &Spelled<'_>) -> Result<Exp
     let question =
         Question { principal: &principal, action: spelled.action, resource: &resource, facts: &spelled.facts };
     Ok(explain_given(snapshot, &question, || {
-        snapshot.wire_context(spelled.action, None, &context).unwrap_or(Given::Facts(&spelled.facts, None))
+        snapshot.wire_context(spelled.action, None, &context).unwrap_or(Given::Facts(spelled.facts, None))
     }))
 }
 
@@ -179,7 +180,7 @@ pub(crate) fn explain_given<'a>(
 ) -> Explanation {
     let Question { principal, action, resource, .. } = *question;
     let decision = snapshot.decide_given(principal, action, resource, given());
-    let asked = snapshot.ask(principal, action, resource, given()).ok();
+    let asked = snapshot.ask(principal, action, resource, given(), Some(Reads::ALL)).ok();
     let mut errors = Vec::new();
     let mut nearest = Vec::new();
     if let Some((request, bundle, response)) = &asked {

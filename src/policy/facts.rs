@@ -1,15 +1,16 @@
 //! What is known about a request besides who, what and on which: the decision's context.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{Context, RestrictedExpression};
-use parking_lot::RwLock;
 
 use super::ambient::Ambient;
+use super::reads::Reads;
 use crate::base::Timestamp;
 use crate::model::AccessToken;
+
+/// One more text attribute of a context: its name and its value.
+pub(crate) type Extra<'a> = Option<(&'static str, &'a str)>;
 
 /// Facts about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,29 +79,38 @@ impl<'a> Facts<'a> {
         all
     }
 
-    /// The keys that every context has.
-    pub(crate) fn pairs(&self) -> Vec<(String, RestrictedExpression)> {
-        let long = |value: i64| RestrictedExpression::new_long(value);
-        let scopes = self.scopes.split(' ').filter(|s| !s.is_empty());
-        let scopes = RestrictedExpression::new_set(scopes.map(|s| RestrictedExpression::new_string(s.to_owned())));
-        let risk = [
-            ("level".to_owned(), long(self.ambient.risk_level.into())),
-            ("feedAgeSeconds".to_owned(), long(self.ambient.feed_age_secs.into())),
-        ];
-        let mut pairs = vec![
-            ("scopes".to_owned(), scopes),
-            ("acr".to_owned(), long(self.acr.into())),
-            ("authAgeSeconds".to_owned(), long(self.auth_age_secs.into())),
-            ("now".to_owned(), RestrictedExpression::new_datetime(whole_seconds(self.now))),
-            ("budgetLeftBp".to_owned(), long(self.ambient.budget_left_bp.into())),
-        ];
-        if let Ok(risk) = RestrictedExpression::new_record(risk) {
-            pairs.push(("risk".to_owned(), risk));
+    /// The parts of the context that `reads` names: what no policy looks at need not be there. `None` when Cedar refuses.
+    pub(crate) fn context(&self, reads: Reads, extra: Extra<'_>) -> Option<Context> {
+        type Value = RestrictedExpression;
+        let text = |text: &str| Value::new_string(text.to_owned());
+        let mut pairs: Vec<(String, Value)> = Vec::with_capacity(8);
+        let mut add = |part: Reads, name: &str, value: &dyn Fn() -> Option<Value>| {
+            if reads.has(part)
+                && let Some(value) = value()
+            {
+                pairs.push((name.to_owned(), value));
+            }
+        };
+        let risk = || {
+            Value::new_record([
+                ("level".to_owned(), Value::new_long(self.ambient.risk_level.into())),
+                ("feedAgeSeconds".to_owned(), Value::new_long(self.ambient.feed_age_secs.into())),
+            ])
+            .ok()
+        };
+        add(Reads::SCOPES, "scopes", &|| {
+            Some(Value::new_set(self.scopes.split(' ').filter(|scope| !scope.is_empty()).map(text)))
+        });
+        add(Reads::ACR, "acr", &|| Some(Value::new_long(self.acr.into())));
+        add(Reads::AUTH_AGE, "authAgeSeconds", &|| Some(Value::new_long(self.auth_age_secs.into())));
+        add(Reads::NOW, "now", &|| Some(Value::new_datetime(whole_seconds(self.now))));
+        add(Reads::BUDGET, "budgetLeftBp", &|| Some(Value::new_long(self.ambient.budget_left_bp.into())));
+        add(Reads::RISK, "risk", &risk);
+        add(Reads::IP, "ip", &|| Some(Value::new_ip(self.address?.to_canonical().to_string())));
+        if let Some((name, value)) = extra {
+            add(Reads::EXTRA, name, &|| Some(text(value)));
         }
-        if let Some(address) = self.address {
-            pairs.push(("ip".to_owned(), RestrictedExpression::new_ip(address.to_canonical().to_string())));
-        }
-        pairs
+        Context::from_pairs(pairs).ok()
     }
 }
 
@@ -110,80 +120,3 @@ fn whole_seconds(at: Timestamp) -> String {
     let (second, _) = at.split_once('.').unwrap_or((&at, ""));
     format!("{second}Z")
 }
-
-/// A context, and the number that equal contexts share: what was decided in one holds in the other.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) context: Context,
-    pub(crate) serial: u64,
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    scopes: Box<str>,
-    second: i64,
-    address: Option<IpAddr>,
-    acr: u8,
-    auth_age_secs: u32,
-    ambient: Ambient,
-    extra: Box<str>,
-}
-
-/// Contexts already built for this second: the same token asks many times a second, and building a context costs as much
-/// as deciding. Bounded; emptied when it is full.
-#[derive(Debug, Default)]
-pub(crate) struct Contexts {
-    known: RwLock<std::collections::HashMap<u64, Vec<(Key, Known)>>>,
-    next: AtomicU64,
-}
-
-const MOST_CONTEXTS: usize = 2048;
-
-impl Contexts {
-    /// The context of `facts` with one more text attribute, such as `("scope", "notes:read")`. `None` when Cedar refuses.
-    pub(crate) fn of(&self, facts: &Facts<'_>, extra: Option<(&str, &str)>) -> Option<Known> {
-        use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-        let second = facts.now.as_secs();
-        let facts = Facts { now: Timestamp::from_secs(second), ..*facts };
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((&facts, extra));
-        let same = |key: &Key| {
-            key.second == second
-                && *key.scopes == *facts.scopes
-                && key.address == facts.address
-                && key.acr == facts.acr
-                && key.auth_age_secs == facts.auth_age_secs
-                && key.ambient == facts.ambient
-                && match extra {
-                    None => key.extra.is_empty(),
-                    Some((name, value)) => key.extra.split_once('\0') == Some((name, value)),
-                }
-        };
-        if let Some(found) = self.known.read().get(&hash).and_then(|list| list.iter().find(|(key, _)| same(key))) {
-            return Some(found.1.clone());
-        }
-        let mut pairs = facts.pairs();
-        if let Some((name, value)) = extra {
-            pairs.push((name.to_owned(), RestrictedExpression::new_string(value.to_owned())));
-        }
-        let context = Context::from_pairs(pairs).ok()?;
-        let made = Known { context, serial: self.next.fetch_add(1, Ordering::Relaxed) };
-        let key = Key {
-            scopes: facts.scopes.into(),
-            second,
-            address: facts.address,
-            acr: facts.acr,
-            auth_age_secs: facts.auth_age_secs,
-            ambient: facts.ambient,
-            extra: extra.map_or_else(String::new, |(name, value)| format!("{name}\0{value}")).into(),
-        };
-        let mut known = self.known.write();
-        if known.len() >= MOST_CONTEXTS {
-            known.clear();
-        }
-        known.entry(hash).or_default().push((key, made.clone()));
-        Some(made)
-    }
-}
-
-/// Shared between everything that asks one snapshot.
-pub(crate) type SharedContexts = Arc<Contexts>;

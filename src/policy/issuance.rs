@@ -32,7 +32,7 @@ impl Snapshot {
         facts: &Facts<'_>,
     ) -> Issuance {
         let mut decision =
-            self.decide_given(principal, "token:issue", api, Given::Facts(facts, Some(("grant", grant))));
+            self.decide_given(principal, "token:issue", api, Given::Facts(*facts, Some(("grant", grant))));
         let mut granted = Vec::new();
         let mut refused = Vec::new();
         if !decision.is_allowed() {
@@ -40,7 +40,7 @@ impl Snapshot {
         }
         let mut first_refusal = None;
         for scope in scopes {
-            let one = self.decide_given(principal, "scope:grant", api, Given::Facts(facts, Some(("scope", scope))));
+            let one = self.decide_given(principal, "scope:grant", api, Given::Facts(*facts, Some(("scope", scope))));
             decision.errors.extend(one.errors.iter().cloned());
             match one.denied {
                 None => {
@@ -85,7 +85,7 @@ impl Snapshot {
     ) -> (Option<Arc<Tier>>, Decision) {
         let mut denial = Decision::deny(DenyReason::NoTier, Arc::clone(self.digest()));
         for (tier, resource) in self.tiers.iter().filter(|(tier, _)| tier.covers(class)) {
-            let one = self.decide_given(principal, "rate:use", resource, Given::Facts(facts, Some(("class", class))));
+            let one = self.decide_given(principal, "rate:use", resource, Given::Facts(*facts, Some(("class", class))));
             match one.denied {
                 None => return (Some(Arc::clone(tier)), one),
                 Some(DenyReason::Forbidden | DenyReason::NoPermit | DenyReason::ForbidErred) => {

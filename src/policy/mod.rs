@@ -23,6 +23,8 @@ mod issuance;
 mod load;
 mod named;
 mod problem;
+mod reads;
+mod remembered;
 mod routes;
 mod shape;
 mod snapshot;

@@ -1,5 +1,8 @@
 //! Entities that arrive by name: on the wire of AuthZEN, on the command line, in the tests of a policy tree.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use cedar_policy::{Context, Entity, EntityId, EntityUid};
 use serde_json::{Map, Value, json};
 
@@ -45,15 +48,7 @@ impl Snapshot {
         id: &str,
         properties: Option<&Map<String, Value>>,
     ) -> Result<Principal, DenyReason> {
-        let Some((uid, found)) = self.wire_entity(kind, id, properties)? else {
-            return Ok(Principal::unknown("Unknown", id));
-        };
-        match found {
-            Found::Row => {
-                Ok(self.rows.get(&uid).map_or_else(|| Principal::of(uid, None, false), |node| Principal(node.clone())))
-            }
-            Found::Built(entity) => Ok(Principal(Node::made_by(self.serial, entity, false))),
-        }
+        self.wire_node(kind, id, properties).map(Principal)
     }
 
     /// The resource of a request from outside, as [`Snapshot::subject`].
@@ -66,15 +61,22 @@ impl Snapshot {
         id: &str,
         properties: Option<&Map<String, Value>>,
     ) -> Result<Resource, DenyReason> {
-        let Some((uid, found)) = self.wire_entity(kind, id, properties)? else {
-            return Ok(Resource::unknown("Unknown", id));
-        };
-        match found {
-            Found::Row => {
-                Ok(self.rows.get(&uid).map_or_else(|| Resource::of(uid, None, false), |node| Resource(node.clone())))
+        self.wire_node(kind, id, properties).map(Resource)
+    }
+
+    fn wire_node(
+        &self,
+        kind: &str,
+        id: &str,
+        properties: Option<&Map<String, Value>>,
+    ) -> Result<Arc<Node>, DenyReason> {
+        self.things.get((kind, id), properties, |keep| match self.wire_entity(kind, id, properties)? {
+            None => Ok(Principal::unknown("Unknown", id).0),
+            Some((_, Found::Built(entity))) => Ok(Node::made_by(self.serial, entity, keep)),
+            Some((uid, Found::Row)) => {
+                Ok(self.rows.get(&uid).map_or_else(|| Principal::of(uid, None, false).0, Arc::clone))
             }
-            Found::Built(entity) => Ok(Resource(Node::made_by(self.serial, entity, false))),
-        }
+        })
     }
 
     /// Decides a request from outside. `action_properties` stand under `context.action`.
@@ -215,6 +217,14 @@ impl Snapshot {
         if shape.is_empty() {
             return Ok(Given::Sent(Context::empty()));
         }
+        let ours = |name: &str| !shape.contains_key(name) || OURS.contains(&name);
+        if known.takes_facts
+            && (action_properties.is_none() || !self.shapes.properties.contains_key(action))
+            && let Some(facts) =
+                overlaid(context.facts, context.sent.into_iter().flatten().filter(|(name, _)| !ours(name)))
+        {
+            return Ok(Given::Facts(facts, None));
+        }
         let empty = Map::new();
         let mut sent = declared(context.sent.unwrap_or(&empty), shape);
         sent.retain(|name, _| !OURS.contains(&name.as_str()));
@@ -223,9 +233,6 @@ impl Snapshot {
         {
             sent.insert("action".to_owned(), Value::Object(declared(properties, shape)));
         }
-        if sent.is_empty() && known.takes_facts {
-            return Ok(Given::Facts(context.facts, None));
-        }
         let mut all = context.facts.json();
         all.retain(|name, _| shape.contains_key(name));
         all.extend(sent);
@@ -233,6 +240,29 @@ impl Snapshot {
             .map(Given::Sent)
             .map_err(|_| DenyReason::InvalidRequest)
     }
+}
+
+/// `facts` with what was sent in their place, when facts can say exactly that: then no context is built twice.
+fn overlaid<'a>(facts: &Facts<'a>, sent: impl Iterator<Item = (&'a String, &'a Value)>) -> Option<Facts<'a>> {
+    let mut facts = *facts;
+    for (name, value) in sent {
+        match name.as_str() {
+            "acr" => facts.acr = u8::try_from(value.as_u64()?).ok()?,
+            "authAgeSeconds" => facts.auth_age_secs = u32::try_from(value.as_u64()?).ok()?,
+            "ip" => {
+                let address: IpAddr = value.as_str()?.parse().ok()?;
+                facts.address = (address == address.to_canonical()).then_some(address);
+                facts.address?;
+            }
+            "scopes" => match value.as_array()?.as_slice() {
+                [] => facts.scopes = "",
+                [Value::String(one)] if !one.is_empty() && !one.contains(' ') => facts.scopes = one,
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+    Some(facts)
 }
 
 enum Found {

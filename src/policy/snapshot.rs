@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use cedar_policy::{Authorizer, Context, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
+use cedar_policy::{Authorizer, Effect, Entities, Entity, EntityUid, PolicySet, Schema};
 
-use super::decide::Remembered;
 use super::entity::{Node, next_serial};
-use super::facts::{Facts, SharedContexts};
+use super::facts::Facts;
 use super::index::Index;
 use super::load::{self, Place};
 use super::problem::{Files, Problem};
+use super::reads::Reads;
+use super::remembered::{Remembered, Things};
 use super::routes::{Route, RouteMap, RouteMatch};
 use super::shape::Shapes;
 use super::tiers::Tiers;
@@ -37,8 +38,8 @@ pub struct Snapshot {
     pub(crate) tiers: Tiers,
     pub(crate) wire: WireTypes,
     pub(crate) shapes: Shapes,
-    pub(crate) contexts: SharedContexts,
     pub(crate) remembered: Remembered,
+    pub(crate) things: Things,
     /// What it makes carries this.
     pub(crate) serial: u64,
     places: BTreeMap<String, Place>,
@@ -64,6 +65,8 @@ pub(crate) struct Known {
     pub(crate) effect: Effect,
     /// `@record("before")`.
     pub(crate) record_before: bool,
+    /// What it reads of the context, once someone asked.
+    pub(crate) reads: OnceLock<Reads>,
 }
 
 /// What [`load`] puts together.
@@ -181,7 +184,7 @@ impl Snapshot {
         let Parts { schema, set, entities, routes, tiers, wire, shapes, digest, places, files } = parts;
         let mut actions: HashMap<Arc<str>, Action> = HashMap::new();
         let groups = schema.action_entities().ok()?;
-        let probe = Context::from_pairs(Facts::at(Timestamp::from_secs(0)).pairs()).ok();
+        let probe = Facts::at(Timestamp::from_secs(0)).context(Reads::ALL, None);
         for (number, uid) in (0_u32..).zip(schema.actions()) {
             let parents = groups.ancestors(uid)?.cloned().collect();
             let takes_facts = probe.as_ref().is_some_and(|context| context.validate(&schema, uid).is_ok());
@@ -205,7 +208,7 @@ impl Snapshot {
             .map(|policy| {
                 let id: Arc<str> = <_ as AsRef<str>>::as_ref(policy.id()).into();
                 let record_before = policy.annotation("record") == Some("before");
-                (Arc::clone(&id), Known { id, effect: policy.effect(), record_before })
+                (Arc::clone(&id), Known { id, effect: policy.effect(), record_before, reads: OnceLock::new() })
             })
             .collect();
         let serial = next_serial();
@@ -216,8 +219,8 @@ impl Snapshot {
         Some(Self {
             index: Index::new(&set),
             authorizer: Authorizer::new(),
-            contexts: SharedContexts::default(),
             remembered: Remembered::default(),
+            things: Things::default(),
             files: files.clone(),
             policies: known,
             schema,

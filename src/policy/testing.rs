@@ -230,7 +230,7 @@ fn answer(snapshot: &Snapshot, file: &File, case: &Case) -> Result<Answer, Strin
             let Some(found) = snapshot.route(method, path) else {
                 return Ok(plain(Decision::deny(DenyReason::NoRoute, Arc::clone(snapshot.digest()))));
             };
-            let given = Given::Facts(&facts, None);
+            let given = Given::Facts(facts, None);
             Ok(plain(snapshot.decide_given(&principal, &found.route.action, &found.route.resource, given)))
         }
         (None, Some(action), Some(resource), None, None) => {

@@ -6,6 +6,7 @@ mod engine;
 mod explains;
 mod fail_closed;
 mod generated;
+mod remembered;
 mod routes;
 mod shipped;
 mod yaml;
