@@ -55,6 +55,21 @@ impl Folds {
         }
     }
 
+    /// Counts one more of `kind` for `reason` by `principal`; `make` makes the event when it is the first of its second.
+    pub fn count(
+        &mut self,
+        kind: &'static str,
+        reason: Option<Arc<str>>,
+        principal: &PrincipalRef,
+        make: impl FnOnce() -> Event,
+    ) {
+        let key = Key { kind, reason, principal: Some(principal.clone()), prefix: None };
+        match self.0.get_mut(&key) {
+            Some(first) => first.count += 1,
+            None => self.add(make()),
+        }
+    }
+
     /// Takes every fold out.
     pub fn take(&mut self) -> Vec<Event> {
         self.0.drain().map(|(_, event)| event).collect()
@@ -88,6 +103,25 @@ mod tests {
         let events = folds.take();
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].count, 5_000);
+    }
+
+    #[test]
+    fn what_is_counted_by_key_joins_the_event_that_was_added() {
+        let mut folds = Folds::default();
+        let ada = PrincipalRef::new("User", "ada");
+        let mut made = 0;
+        let mut by_ada = || {
+            made += 1;
+            Event { principal: Some(ada.clone()), ..refusal(IpAddr::V4(1.into())) }
+        };
+        folds.add(by_ada());
+        for _ in 0..3 {
+            folds.count(kind::UNAUTHENTICATED, Some("invalid_token".into()), &ada, &mut by_ada);
+        }
+        folds.count(kind::UNAUTHENTICATED, None, &ada, || Event { reason: None, ..by_ada() });
+        let mut counts: Vec<_> = folds.take().iter().map(|event| event.count).collect();
+        counts.sort_unstable();
+        assert_eq!((counts, made), (vec![1, 4], 2));
     }
 
     #[test]

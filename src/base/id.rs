@@ -7,20 +7,24 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A new identifier, `prefix` and `_` included: `id::new("evt", ..)` gives `evt_01J9…`.
 pub fn new(prefix: &str, now: Timestamp, random: &dyn Rng) -> String {
-    let millis = u128::try_from(now.as_micros() / 1000).unwrap_or(0) & ((1 << 48) - 1);
-    let mut tail = [0; 16];
-    for (to, from) in tail.iter_mut().skip(6).zip(rng::bytes::<10>(random)) {
-        *to = from;
-    }
-    let value = (millis << 80) | u128::from_be_bytes(tail);
     let mut out = String::with_capacity(prefix.len() + 27);
     out.push_str(prefix);
     out.push('_');
-    for i in (0..26).rev() {
+    let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0) & ((1 << 48) - 1);
+    push(&mut out, millis, 10);
+    for _ in 0..2 {
+        let [a, b, c, d, e] = rng::bytes::<5>(random);
+        push(&mut out, u64::from_be_bytes([0, 0, 0, a, b, c, d, e]), 8);
+    }
+    out
+}
+
+/// The lowest `digits` digits of `value`.
+fn push(out: &mut String, value: u64, digits: u32) {
+    for i in (0..digits).rev() {
         let digit = usize::try_from((value >> (5 * i)) & 31).unwrap_or(0);
         out.push(char::from(ALPHABET.get(digit).copied().unwrap_or(b'0')));
     }
-    out
 }
 
 #[cfg(test)]

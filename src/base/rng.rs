@@ -23,7 +23,7 @@ pub fn bytes<const N: usize>(rng: &dyn Rng) -> [u8; N] {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRng;
 
-/// Requests up to this size are identifiers and nonces, which are public anyway; secrets are longer and never pooled.
+/// Requests up to this size are identifiers, nonces and salts; keys and tokens are longer and never pooled.
 const POOLED: usize = 16;
 const POOL: usize = 512;
 

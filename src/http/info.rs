@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 
 use super::client_address::TrustedProxies;
 use super::request_id;
 use super::trace::Trace;
-use crate::base::{Clock, Rng};
+use crate::base::{Clock, Rng, Timestamp};
 use crate::model::{Event, Outcome};
 
 /// What is known about a request from the start.
@@ -23,6 +24,8 @@ pub struct RequestInfo {
     pub peer: Option<IpAddr>,
     /// The client's address: the peer, or what trusted proxies say about it.
     pub address: Option<IpAddr>,
+    /// When it came.
+    pub at: Timestamp,
     /// When it began (`Clock::monotonic_ns`).
     pub started_ns: u64,
 }
@@ -36,8 +39,10 @@ impl RequestInfo {
         clock: &dyn Clock,
         random: &dyn Rng,
     ) -> Self {
+        let at = clock.now();
         Self {
-            request_id: request_id::of(headers, clock.now(), random),
+            request_id: request_id::of(headers, at, random),
+            at,
             trace: Trace::enter(headers, random),
             peer,
             address: peer.map(|peer| trusted.client(peer, headers)),
@@ -47,11 +52,12 @@ impl RequestInfo {
 
     /// A new event of this request: its id, trace, address and latency so far.
     pub fn event(&self, kind: &'static str, outcome: Outcome, clock: &dyn Clock, random: &dyn Rng) -> Event {
-        let mut event = Event::new(kind, outcome, clock.now(), random);
+        let elapsed = Duration::from_nanos(self.elapsed_ns(clock));
+        let mut event = Event::new(kind, outcome, self.at.plus(elapsed), random);
         event.request_id = Some(Arc::clone(&self.request_id));
         event.trace_id = Some(Arc::from(self.trace.trace_hex()));
         event.address = self.address;
-        event.latency_us = Some(self.elapsed_ns(clock) / 1000);
+        event.latency_us = u64::try_from(elapsed.as_micros()).ok();
         event
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::decision::{Decision, PrincipalRef};
 use crate::base::{Rng, Timestamp, id};
@@ -82,7 +83,35 @@ pub struct Event {
     /// How many like it this one stands for (folded floods); 1 unless folded.
     pub count: u64,
     /// Everything else that belongs to this kind (`jti`, `scope`, `kid`, …): no secrets, no personal data.
-    pub data: serde_json::Map<String, serde_json::Value>,
+    pub data: Data,
+}
+
+/// Facts by name, in the order they were told; a name told again takes the new value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Data(Vec<(&'static str, Value)>);
+
+impl Data {
+    /// The fact of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn set(&mut self, name: &'static str, value: Value) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// The kinds of event there are.
@@ -222,8 +251,8 @@ struct Rest<'a> {
     latency_us: Option<u64>,
     #[serde(skip_serializing_if = "is_one")]
     count: u64,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    data: &'a serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Data::is_empty")]
+    data: &'a Data,
 }
 
 fn slice_is_empty(policies: &&[Arc<str>]) -> bool {
@@ -254,7 +283,7 @@ impl Event {
             trace_id: None,
             latency_us: None,
             count: 1,
-            data: serde_json::Map::new(),
+            data: Data::default(),
         }
     }
 
@@ -265,23 +294,23 @@ impl Event {
         self.policies.clone_from(&decision.policies);
         self.snapshot = Some(Arc::clone(&decision.snapshot));
         if !decision.errors.is_empty() {
-            let ids = decision.errors.iter().map(|id| serde_json::Value::from(&**id)).collect();
-            self.data.insert("errors".to_owned(), serde_json::Value::Array(ids));
+            let ids = decision.errors.iter().map(|id| Value::from(&**id)).collect();
+            self.data.set("errors", Value::Array(ids));
         }
         self
     }
 
     /// Adds one fact of this kind.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.data.insert(key.to_owned(), value.into());
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.data.set(name, value.into());
         self
     }
 
     /// The bytes of the half that can be erased: JSON, `{}` when there is nothing personal.
     pub fn personal(&self) -> Vec<u8> {
         let half = Personal { principal: self.principal.as_ref().map(ToString::to_string), address: self.address };
-        serde_json::to_vec(&half).unwrap_or_default()
+        json(&half, 128)
     }
 
     /// The bytes of the half that stays: JSON.
@@ -302,6 +331,15 @@ impl Event {
             count: self.count,
             data: &self.data,
         };
-        serde_json::to_vec(&half).unwrap_or_default()
+        json(&half, 768)
+    }
+}
+
+/// `half` as JSON, in a buffer that mostly needs not grow.
+fn json(half: &impl Serialize, usual: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(usual);
+    match serde_json::to_writer(&mut out, half) {
+        Ok(()) => out,
+        Err(_) => Vec::new(),
     }
 }

@@ -77,9 +77,12 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
         if reason.is_none() { (Activity::Active, Outcome::Allowed) } else { (Activity::Inactive, Outcome::Denied) };
     ctx.metrics.introspections.add(activity);
     // Resource servers ask with every call of theirs: one event a second for each of them and each answer, with a count.
-    let mut event = asked.event(kind::TOKEN_INTROSPECTED, outcome, Some(&caller));
-    event.reason = reason.map(Arc::from);
-    ctx.audit.fold(event);
+    let reason: Option<Arc<str>> = reason.map(Arc::from);
+    ctx.audit.count(kind::TOKEN_INTROSPECTED, reason.clone(), caller.principal.reference(), || {
+        let mut event = asked.event(kind::TOKEN_INTROSPECTED, outcome, Some(&caller));
+        event.reason = reason;
+        event
+    });
     Ok(response)
 }
 

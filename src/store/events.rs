@@ -70,8 +70,6 @@ pub struct Row {
 impl Row {
     /// Fixes the bytes and salts of an event.
     pub fn new(event: &Event, random: &dyn Rng) -> Self {
-        let salts = rng::bytes::<32>(random);
-        let (personal_salt, rest_salt) = salts.split_at(16);
         Self {
             event_id: event.id.clone(),
             time: event.time,
@@ -82,9 +80,9 @@ impl Row {
             resource: event.resource.as_deref().map(str::to_owned),
             request_id: event.request_id.as_deref().map(str::to_owned),
             personal: event.personal(),
-            personal_salt: personal_salt.to_vec(),
+            personal_salt: rng::bytes::<16>(random).to_vec(),
             rest: event.rest(),
-            rest_salt: rest_salt.to_vec(),
+            rest_salt: rng::bytes::<16>(random).to_vec(),
         }
     }
 }
