@@ -114,8 +114,11 @@ pub(crate) async fn peer(format: &str) -> Option<Server> {
     Some(Server::start(command, address.clone(), &address, "/jwks", Path::new("/dev/null")).await)
 }
 
-/// Tiers that never refuse.
-pub(crate) fn generous_tiers(policies: &Path) {
+/// Tiers that never refuse, and a policy by which an issuance depends on all the scopes it asks for.
+pub(crate) fn unlimited(policies: &Path) {
+    let reads = "@id(\"bench.scopes\")\nforbid (principal, action == Stockade::Action::\"scope:grant\", resource)\n\
+                 when { context.scopes.contains(\"never\") };\n";
+    std::fs::write(policies.join("guard/bench.cedar"), reads).expect("written");
     let file = policies.join("tiers.toml");
     let text = std::fs::read_to_string(&file).expect("the tiers");
     let lines = text.lines().map(|line| match line.split('=').next().map(str::trim) {

@@ -87,8 +87,8 @@ pub(crate) fn measure(report: &mut Report) {
 async fn measure_all(report: &mut Report) {
     let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let (floor, layers) = (stage::floor("floor").await, stage::floor("layers").await);
-    let queued = Stockade::dev(home.path(), "queued", "queued", stage::generous_tiers).await;
-    let before = Stockade::dev(home.path(), "before", "before", stage::generous_tiers).await;
+    let queued = Stockade::dev(home.path(), "queued", "queued", stage::unlimited).await;
+    let before = Stockade::dev(home.path(), "before", "before", stage::unlimited).await;
     let hundred = Stockade::dev(home.path(), "hundred", "queued", |dir| stage::add_policies(dir, 100)).await;
     let thousand = Stockade::dev(home.path(), "thousand", "queued", |dir| stage::add_policies(dir, 1000)).await;
     let (peer_jwt, peer_opaque) = (stage::peer("jwt").await, stage::peer("opaque").await);
@@ -108,15 +108,20 @@ async fn measure_all(report: &mut Report) {
         report.left_out.push("npm oidc-provider is not installed: nothing is measured against it".to_owned());
     }
 
-    let scopes: Vec<String> = (0..400).map(|n| format!("s{n:03}")).collect();
+    let scopes: Vec<String> = (0..100).map(|n| format!("s{n:03}")).collect();
     let flags: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
-    let many = ("bench-scopes", queued.create_client("bench-scopes", &flags));
+    let many: Vec<_> = (0..8).map(|n| format!("bench-scopes-{n}")).collect();
+    let many: Vec<_> = many.iter().map(|id| (id, queued.create_client(id, &flags))).collect();
     let opaque =
         ("bench-opaque", queued.create_client("bench-opaque", &["--scope", "read", "--resource", stage::OPAQUE]));
     let opaque = (opaque.0, &*opaque.1);
-    let pairs = scopes.iter().enumerate().flat_map(|(n, one)| scopes[n + 1..].iter().map(move |other| (one, other)));
+    // The stage's policies look at all scopes that are asked for: no pair in this order was decided before.
+    let pairs = scopes.iter().flat_map(|one| scopes.iter().map(move |other| (one, other))).filter(|(a, b)| a != b);
     let cold: Vec<_> = pairs
-        .map(|(one, other)| form("/oauth/token", (many.0, &many.1), &format!("{GRANT}&scope={one}%20{other}")))
+        .flat_map(|(one, other)| {
+            let body = format!("{GRANT}&scope={one}%20{other}");
+            many.iter().map(move |(id, secret)| form("/oauth/token", (id, secret), &body))
+        })
         .collect();
     let demo = queued.client("DEMO");
     let resource = format!("&resource={}", queued.env["API"].replace(':', "%3A").replace('/', "%2F"));
@@ -132,8 +137,8 @@ async fn measure_all(report: &mut Report) {
         case("hello behind our layers", &layers, same(vec![get("/hello", "")])),
         case("hello + sign", &floor, same(vec![get("/sign", "")])),
         case("hello + verify + decide", &floor, same(vec![get("/verify", "")])),
-        case("echo + scan of 100", &floor, same(vec![post("/scan/100", JSON, &question())])),
-        case("echo + scan of 1,000", &floor, same(vec![post("/scan/1000", JSON, &question())])),
+        case("echo + scan of 100", &floor, same(vec![post("/scan/100", JSON, &question(0, 30))])),
+        case("echo + scan of 1,000", &floor, same(vec![post("/scan/1000", JSON, &question(0, 30))])),
         case("token", &queued.server, same(vec![form("/oauth/token", demo, &grant)])),
         case("token, cold decision", &queued.server, spread(&cold)),
         case("introspection", &queued.server, same(vec![form("/oauth/introspect", demo, &format!("token={token}"))])),
@@ -149,10 +154,14 @@ async fn measure_all(report: &mut Report) {
     ];
     for (name, set) in [("evaluation, 100", &hundred), ("evaluation, 1,000", &thousand)] {
         let bearer = format!("{JSON}Authorization: Bearer {}\r\n", set.token(set.client("PDP"), "").await);
-        cases.push(case(name, &set.server, same(vec![post("/access/v1/evaluation", &bearer, &question())])));
+        // Some dozens of resources, and each time a moment that the policies look at: every answer is worked out.
+        let new: Vec<_> = (0..150_000).map(|n| post("/access/v1/evaluation", &bearer, &question(n % 64, n))).collect();
+        cases.push(case(name, &set.server, spread(&new)));
         if name == "evaluation, 100" {
             let batch = post("/access/v1/evaluations", &bearer, &batch());
             cases.push(case("evaluations, 20", &set.server, same(vec![batch])));
+            let again = (0..64).map(|n| post("/access/v1/evaluation", &bearer, &question(n, 30))).collect();
+            cases.push(case("evaluation, asked again", &set.server, same(again)));
         }
     }
     for (name, server) in [("token at 64", &queued), ("token at 64, before", &before)] {
@@ -194,6 +203,8 @@ fn lines(report: &mut Report, found: &BTreeMap<&'static str, Figures>) {
     cpu("evaluation, 1,000 policies, against echo + full scan", "evaluation, 1,000", "echo + scan of 1,000", 0.2);
     cpu("guarded route, cold, against hello + verify + decision", "guarded, cold", "hello + verify + decide", 1.35);
     cpu("guarded route, warm, against hello behind the same layers", "guarded, warm", "hello behind our layers", 2.0);
+    let (again, hello) = (of("evaluation, asked again").cpu_us, of("hello").cpu_us);
+    report.line("evaluation asked before, against hello", "cpu us", again, hello, Bound::Free);
     let (batch, single) = (of("evaluations, 20").cpu_us, of("evaluation, 100").cpu_us * 20.0);
     report.line("a batch of 20 evaluations against 20 single ones", "cpu us", batch, single, Bound::AtMost(0.45));
     let (before, queued) = (of("token at 64, before").per_second, of("token at 64").per_second);
@@ -220,9 +231,10 @@ async fn many_tokens(server: &Stockade, resource: &str, count: usize) -> Vec<Str
     answers.iter().map(token).collect()
 }
 
-fn question() -> String {
+fn question(resource_number: usize, auth_age: usize) -> String {
     let mut question = subject();
-    question["resource"] = resource(0);
+    question["resource"] = resource(resource_number);
+    question["context"]["authAgeSeconds"] = auth_age.into();
     question.to_string()
 }
 
@@ -230,7 +242,7 @@ fn subject() -> serde_json::Value {
     json!({
         "subject": { "type": "user", "id": "ada", "properties": { "disabled": false } },
         "action": { "name": "notes:list" },
-        "context": { "acr": 1, "authAgeSeconds": 30 },
+        "context": { "acr": 3, "authAgeSeconds": 30 },
     })
 }
 

@@ -220,10 +220,9 @@ impl Parts {
         }
         let status = response.status();
         let headers = response.headers_mut();
+        headers.reserve(DEFAULTS.len() + 3);
         for (name, value) in &DEFAULTS {
-            if !headers.contains_key(name) {
-                headers.insert(name.clone(), value.clone());
-            }
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         if self.settings.hsts {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
@@ -237,18 +236,25 @@ impl Parts {
         let endpoint = Endpoint::of(route.map(MatchedPath::as_str));
         self.metrics.http_requests.add((endpoint, StatusClass::of(status.as_u16())));
         self.metrics.http_seconds.record_ns(endpoint, elapsed_ns);
-        log(info, method, route, status, elapsed_ns);
+        log(info, method, route, endpoint, status, elapsed_ns);
     }
 }
 
 /// The request's one log line. The path is the route's, never the caller's: that may hold anything.
-fn log(info: &RequestInfo, method: &Method, route: Option<&MatchedPath>, status: StatusCode, elapsed_ns: u64) {
+fn log(
+    info: &RequestInfo,
+    method: &Method,
+    route: Option<&MatchedPath>,
+    endpoint: Endpoint,
+    status: StatusCode,
+    elapsed_ns: u64,
+) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: "stockade::access",
                 request_id = &*info.request_id,
-                trace_id = info.trace.trace_hex(),
+                trace_id = &*info.trace.trace_hex(),
                 address = info.address.map(tracing::field::display),
                 method = method.as_str(),
                 route = route.map_or("-", MatchedPath::as_str),
@@ -260,7 +266,7 @@ fn log(info: &RequestInfo, method: &Method, route: Option<&MatchedPath>, status:
     }
     if status.is_server_error() {
         line!(warn);
-    } else if route.is_some_and(|r| Endpoint::of(Some(r.as_str())) == Endpoint::Ops) {
+    } else if endpoint == Endpoint::Ops {
         line!(debug);
     } else {
         line!(info);
