@@ -115,6 +115,8 @@ async fn measure_all(report: &mut Report) {
     let opaque =
         ("bench-opaque", queued.create_client("bench-opaque", &["--scope", "read", "--resource", stage::OPAQUE]));
     let opaque = (opaque.0, &*opaque.1);
+    // A running server follows the command line within a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     // The stage's policies look at all scopes that are asked for: no pair in this order was decided before.
     let pairs = scopes.iter().flat_map(|one| scopes.iter().map(move |other| (one, other))).filter(|(a, b)| a != b);
     let cold: Vec<_> = pairs
