@@ -15,10 +15,11 @@ const BINARY: &str = env!("CARGO_BIN_EXE_stockade");
 pub(crate) const OPAQUE: &str = "https://opaque.example";
 
 /// Buckets that never refuse: what is measured is their cost.
-const NO_LIMITS: [(&str, &str); 5] = [
+const NO_LIMITS: [(&str, &str); 6] = [
     ("STOCKADE_LIMITS__ADDRESS", "1000000/s burst 100000000"),
     ("STOCKADE_LIMITS__TOKEN_ADDRESS", "1000000/s burst 100000000"),
     ("STOCKADE_LIMITS__TOKEN_CLIENT", "1000000/s burst 100000000"),
+    ("STOCKADE_LIMITS__ACCESS_CLIENT", "1000000/s burst 100000000"),
     ("STOCKADE_LIMITS__CEILING", "10000000/s burst 10000000"),
     ("STOCKADE_LOG__FORMAT", "json"),
 ];
