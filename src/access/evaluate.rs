@@ -101,7 +101,7 @@ impl<'a> Asking<'a> {
         event.principal = Some(subject);
         event.action = Some(Arc::from(question.action));
         event.resource = Some(Arc::from(resource));
-        let event = event.decided(&decision).with("asked_by", self.may.caller.token.client_id.as_str());
+        let event = event.decided(&decision).with("asked_by", self.may.caller.client_id());
         match self.snapshot {
             Some(snapshot) if snapshot.records_before(&decision) => guard.audit.record(event).await?,
             _ => guard.audit.queue(event),

@@ -85,7 +85,7 @@ impl Ctx {
     /// Counts `questions` of the caller; the refusal when there were too many. Folded, because it comes in floods.
     fn count(&self, may: &May<Evaluate>, questions: usize) -> Result<(), Problem> {
         let cost = u32::try_from(questions).unwrap_or(u32::MAX);
-        let client_id = &may.caller.token.client_id;
+        let client_id = may.caller.client_id();
         self.guard.coarse.client("access", client_id, self.limit, cost).map_err(|verdict| {
             let (kind, action, resource) = (event::kind::RATE_LIMITED, Evaluate::ACTION, Evaluate::resource());
             let mut event = self.guard.event(&may.caller, &may.info, kind, Outcome::Denied, action, resource);

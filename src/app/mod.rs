@@ -91,13 +91,6 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// The longest life an access token can have here: how long a retired key must verify.
-fn longest_token(config: &Config) -> Duration {
-    let of_resources = config.oauth.resources.iter().filter_map(|resource| resource.ttl);
-    // A client may have a lifetime of its own, at most a day (checked when it is registered).
-    of_resources.chain([config.oauth.access_token_ttl, Duration::from_secs(86_400)]).max().unwrap_or_default()
-}
-
 impl App {
     /// Opens the store, loads keys, clients and policies, and connects everything. Nothing listens yet.
     ///
@@ -114,9 +107,7 @@ impl App {
             return Err(StartError::NotMigrated);
         }
         let sealer = live::sealer(&config.crypto.seal_keys)?;
-        let oauth = &config.oauth;
-        let rotation =
-            live::keys::settings(&oauth.signing_algs, oauth.key_lifetime, oauth.jwks_max_age, longest_token(&config));
+        let rotation = live::keys::settings_of(&config.oauth);
         live::keys::keep(&store, &sealer, &rotation, &*clock, &*rng).await?;
         let log_key = live::keys::log_key(&store, &sealer, &*rng).await?;
         let issuer = config.server.issuer.as_str();

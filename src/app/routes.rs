@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
+use tokio::sync::OnceCell;
 
 use super::{Parts, StartError};
 use crate::config::RateLimit;
@@ -12,9 +13,10 @@ use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::dpop::Proofs;
 use crate::http::health::Ops;
-use crate::http::{Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
+use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
-use crate::{access, audit, oauth};
+use crate::registry::Site;
+use crate::{access, audit, manage, oauth};
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -45,6 +47,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let fence = fence(parts, proofs)?;
     let mut public = oauth(parts)?
         .merge(audit(parts, Arc::clone(&guard)))
+        .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
         .merge(nginx::router(fence.clone(), assertions(parts)));
     if config.demo {
@@ -91,10 +94,12 @@ fn guard(parts: &Parts, proofs: Arc<Proofs>) -> Result<Guard, StartError> {
     let address = limit(&parts.config.limits.address)?;
     let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
     Ok(Guard {
-        audience: parts.config.server.issuer.as_str().into(),
-        live: Arc::clone(&parts.live),
+        callers: Callers::Tokens {
+            audience: parts.config.server.issuer.as_str().into(),
+            live: Arc::clone(&parts.live),
+        },
         engine: Arc::clone(&parts.engine),
-        audit: parts.audit.clone(),
+        audit: parts.audit.clone().into(),
         proofs,
         coarse: Coarse::new(Arc::clone(&parts.buckets), address, metrics, clock),
         metrics: Arc::clone(&parts.metrics),
@@ -103,10 +108,25 @@ fn guard(parts: &Parts, proofs: Arc<Proofs>) -> Result<Guard, StartError> {
     })
 }
 
+/// The first key, as for sealing: cursors live minutes, so a rotation costs at most a page begun again.
+fn cursors(parts: &Parts) -> Cursors {
+    parts.config.crypto.seal_keys.first().map_or_else(|| Cursors::random(&*parts.rng), Cursors::derived)
+}
+
 fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
-    // The first key, as for sealing: cursors live minutes, so a rotation costs at most a page begun again.
-    let cursors = parts.config.crypto.seal_keys.first().map_or_else(|| Cursors::random(&*parts.rng), Cursors::derived);
-    audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors })
+    audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors: cursors(parts) })
+}
+
+fn manage(parts: &Parts, guard: Arc<Guard>) -> Router {
+    manage::router(manage::Ctx {
+        guard,
+        store: parts.store.clone(),
+        sealer: Arc::clone(&parts.sealer),
+        cursors: cursors(parts),
+        site: Site::of(&parts.config),
+        rotation: parts.rotation.clone(),
+        live: OnceCell::new_with(Some(Arc::clone(&parts.live))),
+    })
 }
 
 /// The pipeline of every enforcement point of this process.

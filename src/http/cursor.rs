@@ -35,9 +35,17 @@ impl Cursors {
     /// A cursor at `position`, good together with `binding`: whatever must not change between pages, such as the caller and
     /// the filter.
     pub fn seal(&self, binding: &[&str], position: i64) -> String {
-        let position = position.to_be_bytes();
+        self.sealed(binding, &position.to_be_bytes())
+    }
+
+    /// The same, where positions are text.
+    pub fn seal_text(&self, binding: &[&str], position: &str) -> String {
+        self.sealed(&[&["text"][..], binding].concat(), position.as_bytes())
+    }
+
+    fn sealed(&self, binding: &[&str], position: &[u8]) -> String {
         let mut bytes = position.to_vec();
-        bytes.extend(self.tag(binding, &position));
+        bytes.extend(self.tag(binding, position));
         b64url::encode(&bytes)
     }
 
@@ -46,6 +54,14 @@ impl Cursors {
         let bytes = b64url::decode_strict(cursor)?;
         let (position, tag): (&[u8; 8], _) = bytes.split_first_chunk()?;
         crate::crypto::compare::equal(&self.tag(binding, position), tag).then(|| i64::from_be_bytes(*position))
+    }
+
+    /// The position of a cursor of [`Cursors::seal_text`]; `None` as [`Cursors::open`] says.
+    pub fn open_text(&self, binding: &[&str], cursor: &str) -> Option<String> {
+        let bytes = b64url::decode_strict(cursor)?;
+        let (position, tag) = bytes.split_at_checked(bytes.len().checked_sub(TAG)?)?;
+        let expected = self.tag(&[&["text"][..], binding].concat(), position);
+        crate::crypto::compare::equal(&expected, tag).then(|| String::from_utf8(position.to_vec()).ok())?
     }
 
     fn tag(&self, binding: &[&str], position: &[u8]) -> Vec<u8> {
@@ -74,6 +90,20 @@ mod tests {
             assert_eq!(cursors.open(binding, &cursor), None, "{binding:?}");
         }
         assert_eq!(Cursors::random(&SeededRng::new(2)).open(&["Client::\"a\"", "kind=x"], &cursor), None);
+    }
+
+    #[test]
+    fn a_position_of_text_opens_as_text_alone() {
+        let cursors = Cursors::random(&SeededRng::new(1));
+        let cursor = cursors.seal_text(&["x"], "12345678");
+        assert_eq!(cursors.open_text(&["x"], &cursor).as_deref(), Some("12345678"));
+        assert_eq!(cursors.open(&["x"], &cursor), None);
+        assert_eq!(cursors.open_text(&["y"], &cursor), None);
+        let number = cursors.seal(&["x"], 7);
+        assert_eq!(cursors.open_text(&["x"], &number), None);
+        for text in ["", "AAAA"] {
+            assert_eq!(cursors.open_text(&[], text), None);
+        }
     }
 
     #[test]

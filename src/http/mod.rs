@@ -31,6 +31,8 @@ pub mod health;
 #[cfg(feature = "server")]
 pub mod query;
 #[cfg(feature = "server")]
+pub mod record;
+#[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]
 pub mod session;
@@ -55,8 +57,10 @@ pub use edge::Edge;
 #[cfg(feature = "server")]
 pub use flow::{Flow, Flows};
 #[cfg(feature = "server")]
+pub use record::Record;
+#[cfg(feature = "server")]
 pub use session::Sessions;
 #[cfg(feature = "server")]
 pub use tls::{Tls, TlsError};
 #[cfg(feature = "server")]
-pub use who_may::{Caller, Guard, May, Permission};
+pub use who_may::{Caller, Callers, Guard, May, Permission};

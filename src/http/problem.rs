@@ -37,6 +37,14 @@ pub enum Kind {
     BodyTimeout,
     /// 409: someone changed it first, or it exists.
     Conflict,
+    /// 412: it is no longer what `If-Match` says.
+    PreconditionFailed,
+    /// 422: one or more members of the body, which `errors` names.
+    InvalidMember,
+    /// 422: the `Idempotency-Key` belongs to another call.
+    IdempotencyKeyReused,
+    /// 428: it must be said which state is replaced.
+    PreconditionRequired,
     /// 413.
     BodyTooLarge,
     /// 415.
@@ -59,7 +67,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -71,6 +79,10 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::Conflict,
+        Self::PreconditionFailed,
+        Self::InvalidMember,
+        Self::IdempotencyKeyReused,
+        Self::PreconditionRequired,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::UriTooLong,
@@ -92,6 +104,9 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::InvalidMember | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -116,6 +131,10 @@ impl Kind {
             Self::MethodNotAllowed => "urn:stockade:problem:method-not-allowed",
             Self::BodyTimeout => "urn:stockade:problem:body-timeout",
             Self::Conflict => "urn:stockade:problem:conflict",
+            Self::PreconditionFailed => "urn:stockade:problem:precondition-failed",
+            Self::InvalidMember => "urn:stockade:problem:invalid-member",
+            Self::IdempotencyKeyReused => "urn:stockade:problem:idempotency-key-reused",
+            Self::PreconditionRequired => "urn:stockade:problem:precondition-required",
             Self::BodyTooLarge => "urn:stockade:problem:body-too-large",
             Self::UnsupportedMediaType => "urn:stockade:problem:unsupported-media-type",
             Self::UriTooLong => "urn:stockade:problem:uri-too-long",
@@ -142,6 +161,10 @@ impl Kind {
             Self::MethodNotAllowed => "This does not take that method",
             Self::BodyTimeout => "The body did not come in time",
             Self::Conflict => "Someone was here first",
+            Self::PreconditionFailed => "It has changed since it was read",
+            Self::InvalidMember => "A member of the body is not valid",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another call",
+            Self::PreconditionRequired => "It must be said what is replaced",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body is of another media type",
             Self::UriTooLong => "The URI is too long",

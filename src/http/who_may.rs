@@ -15,11 +15,11 @@ use super::coarse::{self, Coarse};
 use super::dpop::{self, Proofs, Unproven};
 use super::info::Info;
 use super::problem::{Kind, Problem};
-use crate::audit_log::AuditLog;
-use crate::base::{Clock, Rng};
+use super::record::Record;
+use crate::base::{Clock, Rng, Timestamp};
 use crate::crypto::verify::TokenError;
 use crate::live::Live;
-use crate::model::{AccessToken, Decision, Event, Outcome, PrincipalRef, event};
+use crate::model::{AccessToken, Decision, DenyReason, Event, Outcome, PrincipalRef, event};
 use crate::policy::{Engine, Facts, Principal, Question, Resource};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{Point, Verification};
@@ -34,34 +34,55 @@ pub trait Permission: Send + Sync + 'static {
     fn resource() -> &'static Resource;
 }
 
-/// Whoever a good token speaks for.
+/// Whoever asks: whom a good token speaks for, or the operator of a command that works on the store itself.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// What the token says.
-    pub token: Arc<AccessToken>,
+    /// What the token says; `None` of an operator, who needs none.
+    pub token: Option<Arc<AccessToken>>,
     /// The Cedar entity.
     pub principal: Principal,
 }
 
 impl Caller {
+    /// The client whose token it is; of an operator the name.
+    pub fn client_id(&self) -> &str {
+        self.token.as_ref().map_or_else(|| &*self.reference().id, |token| &token.client_id)
+    }
+
+    fn facts(&self, now: Timestamp) -> Facts<'_> {
+        self.token.as_ref().map_or_else(|| Facts::at(now), |token| Facts::of_token(token, now))
+    }
+
     /// The name in events and answers.
     pub fn reference(&self) -> &PrincipalRef {
         self.principal.reference()
     }
 }
 
+/// Who can be asking.
+#[derive(Debug)]
+pub enum Callers {
+    /// Whoever comes over the network, by access token.
+    Tokens {
+        /// The `aud` that tokens must have: the issuer.
+        audience: Arc<str>,
+        /// Tokens and clients.
+        live: Arc<Live>,
+    },
+    /// One operator, whatever the request says: for a router that no network reaches.
+    Operator(Principal),
+}
+
 /// What it takes to tell who may what. One for the management API, in an `Arc`.
 #[derive(Debug)]
 pub struct Guard {
-    /// The `aud` that tokens must have: the issuer.
-    pub audience: Arc<str>,
-    /// Tokens and clients.
-    pub live: Arc<Live>,
+    /// Who can be asking.
+    pub callers: Callers,
     /// Decisions.
     pub engine: Arc<Engine>,
     /// Where refusals go.
-    pub audit: AuditLog,
-    /// Counted before the token is looked at.
+    pub audit: Record,
+    /// Counted before a token is looked at.
     pub coarse: Coarse,
     /// Proofs of those whose tokens are bound to a key.
     pub proofs: Arc<Proofs>,
@@ -80,6 +101,10 @@ impl Guard {
     /// The problem to answer: 429 over the address's limit, 400, 401 as RFC 6750 3.1 says, 503 when the token cannot be checked
     /// now.
     pub async fn caller(&self, parts: &Parts, info: &Info) -> Result<Caller, Problem> {
+        let (audience, live) = match &self.callers {
+            Callers::Tokens { audience, live } => (audience, live),
+            Callers::Operator(principal) => return Ok(Caller { token: None, principal: principal.clone() }),
+        };
         if let Err(verdict) = self.coarse.check(info) {
             self.audit.fold(self.refused(info, event::kind::RATE_LIMITED, "rate_limited"));
             return Err(coarse::problem(&verdict));
@@ -88,7 +113,7 @@ impl Guard {
             bearer::presented(&parts.headers, &parts.uri).map_err(|refusal| self.unauthenticated(info, &refusal))?;
         let now = self.clock.now();
         let invalid = || self.unauthenticated(info, &Refusal::Token.of_scheme(presented.scheme));
-        let (token, principal) = match self.live.known(presented.token, now).await {
+        let (token, principal) = match live.known(presented.token, now).await {
             Ok(known) => known,
             Err(error) => {
                 self.metrics.token_verifications.add(bearer::verification(error));
@@ -98,11 +123,11 @@ impl Guard {
                 return Err(invalid());
             }
         };
-        if !token.aud.iter().any(|aud| **aud == *self.audience) {
+        if !token.aud.iter().any(|aud| **aud == **audience) {
             self.metrics.token_verifications.add(Verification::Invalid);
             return Err(invalid());
         }
-        let uri = || [dpop::origin(&self.audience).unwrap_or_default(), parts.uri.path()].concat();
+        let uri = || [dpop::origin(audience).unwrap_or_default(), parts.uri.path()].concat();
         if let Err(why) = self.proofs.check(&presented, &token, &parts.headers, parts.method.as_str(), uri, now) {
             self.metrics.token_verifications.add(Verification::Invalid);
             return Err(match why {
@@ -111,7 +136,7 @@ impl Guard {
             });
         }
         self.metrics.token_verifications.add(Verification::Valid);
-        Ok(Caller { token, principal })
+        Ok(Caller { token: Some(token), principal })
     }
 
     /// Whether `caller` may do `P`; a refusal is recorded before this returns.
@@ -121,7 +146,7 @@ impl Guard {
     pub async fn decide<P: Permission>(&self, caller: &Caller, info: &Info) -> Result<Decision, Problem> {
         let began = self.clock.monotonic_ns();
         let resource = P::resource();
-        let facts = Facts::of_token(&caller.token, self.clock.now()).address(info.address);
+        let facts = caller.facts(self.clock.now()).address(info.address);
         let question = Question { principal: &caller.principal, action: P::ACTION, resource, facts: &facts };
         let decision = self.engine.decide(&question);
         self.metrics.decision_seconds.record_ns(Point::Management, self.clock.monotonic_ns().saturating_sub(began));
@@ -133,10 +158,20 @@ impl Guard {
         if self.audit.record(event.decided(&decision)).await.is_err() {
             return Err(Problem::new(Kind::NotRecorded).detail("try again later"));
         }
-        Err(if caller.token.scopes().any(|scope| scope == P::SCOPE) {
-            Problem::new(Kind::Forbidden).detail("no policy allows this caller to do this: ask for a policy or a role")
-        } else {
-            Refusal::Scope(P::SCOPE.to_owned()).problem()
+        let lacks_scope = caller.token.as_ref().is_some_and(|token| token.scopes().all(|scope| scope != P::SCOPE));
+        if lacks_scope {
+            return Err(Refusal::Scope(P::SCOPE.to_owned()).problem());
+        }
+        let detail = "no policy allows this caller to do this: ask for a policy or a role";
+        let problem = Problem::new(Kind::Forbidden).detail(detail);
+        // Who stands at the machine can read the policies anyway.
+        Err(match &self.callers {
+            Callers::Tokens { .. } => problem,
+            Callers::Operator(_) => problem
+                .with("action", P::ACTION)
+                .with("principal", caller.reference().to_string())
+                .with("reason", decision.denied.map_or("", DenyReason::as_str))
+                .with("policies", decision.policies.iter().map(|id| &**id).collect::<Vec<_>>()),
         })
     }
 
@@ -154,7 +189,10 @@ impl Guard {
         event.principal = Some(caller.reference().clone());
         event.action = Some(Arc::from(action));
         event.resource = Some(Arc::from(resource.name()));
-        event.with("jti", caller.token.jti.as_str())
+        match &caller.token {
+            Some(token) => event.with("jti", token.jti.as_str()),
+            None => event,
+        }
     }
 
     fn unauthenticated(&self, info: &Info, refusal: &Refusal) -> Problem {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::LiveError;
 use crate::base::{Clock, Rng};
+use crate::config::Oauth;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::rotation::{self, Settings, Step};
 use crate::crypto::{keys as key_material, seal::Sealer};
 use crate::model::event::kind;
-use crate::model::{Algorithm, Event, Outcome, PrincipalRef};
+use crate::model::{Algorithm, Event, Outcome, PrincipalRef, SigningKey};
 use crate::store::{self, Store, Tx, changes, events, keys};
 
 /// The name of the key that signs the audit log's heads.
@@ -30,8 +31,16 @@ pub async fn keep(
     let now = clock.now();
     // Mostly there is nothing to do, and a look costs no write.
     let stored = keys::all(&mut store.read().await?).await?;
-    if rotation::plan(&stored, settings, now).is_empty() {
+    let steps = rotation::plan(&stored, settings, now);
+    if steps.is_empty() {
         return Ok(0);
+    }
+    // Made before the transaction: an RSA key takes its time, and a transaction holds its lock over everyone else.
+    let mut made = Vec::new();
+    for step in &steps {
+        if let Step::Generate { alg, activates_at } = step {
+            made.push(key_material::generate(*alg, sealer, rng, now, *activates_at)?);
+        }
     }
     let mut tx = store.begin().await?;
     // Locks the topic's row until commit: of two processes the second plans with what the first made.
@@ -39,30 +48,34 @@ pub async fn keep(
     let stored = keys::all(&mut tx).await?;
     let steps = rotation::plan(&stored, settings, now);
     for step in &steps {
-        take(&mut tx, step, sealer, &PrincipalRef::new("Operator", "rotation"), clock, rng).await?;
+        let ready = match step {
+            Step::Generate { alg, .. } => made.iter().position(|key| key.alg == *alg).map(|at| made.swap_remove(at)),
+            Step::Retire { .. } | Step::Delete { .. } => None,
+        };
+        take(&mut tx, step, ready, sealer, clock, rng).await?;
     }
     tx.commit().await?;
     Ok(steps.len())
 }
 
-/// Takes one step, with its event.
-///
-/// # Errors
-/// As [`keep`].
-pub async fn take(
+/// Takes one step, with its event. `ready` is a key for a step that needs one.
+async fn take(
     tx: &mut Tx,
     step: &Step,
+    ready: Option<SigningKey>,
     sealer: &Sealer,
-    who: &PrincipalRef,
     clock: &dyn Clock,
     rng: &dyn Rng,
 ) -> Result<(), LiveError> {
     let now = clock.now();
     let mut event = Event::new(kind::KEY_CHANGED, Outcome::Allowed, now, rng);
-    event.principal = Some(who.clone());
+    event.principal = Some(PrincipalRef::new("Operator", "rotation"));
     let (action, kid) = match step {
         Step::Generate { alg, activates_at } => {
-            let key = key_material::generate(*alg, sealer, rng, now, *activates_at)?;
+            let key = match ready {
+                Some(key) => SigningKey { created_at: now, activates_at: *activates_at, ..key },
+                None => key_material::generate(*alg, sealer, rng, now, *activates_at)?,
+            };
             keys::insert(tx, &key).await?;
             event = event.with("alg", alg.as_str()).with("activates_at", activates_at.to_string());
             ("key:generate", key.kid)
@@ -96,6 +109,15 @@ pub fn settings(
         publish_ahead: jwks_max_age,
         keep: longest_token + Duration::from_secs(60),
     }
+}
+
+/// The same, of the section `[oauth]`. A client may have a lifetime of tokens of its own, at most a day (checked when it is
+/// registered).
+pub fn settings_of(oauth: &Oauth) -> Settings {
+    let day = Duration::from_secs(86_400);
+    let of_resources = oauth.resources.iter().filter_map(|resource| resource.ttl);
+    let longest = of_resources.chain([oauth.access_token_ttl, day]).max().unwrap_or(day);
+    settings(&oauth.signing_algs, oauth.key_lifetime, oauth.jwks_max_age, longest)
 }
 
 /// The key that signs the audit log's heads; made by the first process that asks.

@@ -63,14 +63,9 @@ pub(super) fn lay<T: Serialize + DeserializeOwned>(
     serde_json::from_value(Value::Object(all)).map_err(|error| vec![Mistake::of("", error.to_string())])
 }
 
-/// A name that is none, and the nearest that is.
 fn unknown(name: &str, known: &[&str]) -> Mistake {
     if name.contains("secret") {
         return Mistake::of(name, "secrets are made here, and shown once: leave it out");
     }
-    let near = |known: &str| strsim::jaro_winkler(known, name);
-    let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.75);
-    let hint = nearest.map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
-    let name: String = name.chars().take(64).collect();
-    Mistake::of(&name, format!("there is no such member{hint}"))
+    Mistake::unknown(name, known)
 }

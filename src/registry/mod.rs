@@ -61,6 +61,15 @@ impl Mistake {
         Self { pointer: format!("{pointer}/{index}"), detail }
     }
 
+    /// A member that there is none of, and the nearest that there is.
+    pub fn unknown(name: &str, known: &[&str]) -> Self {
+        let near = |known: &str| strsim::jaro_winkler(known, name);
+        let nearest = known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|k| near(k) > 0.75);
+        let hint = nearest.map(|n| format!(": did you mean `{n}`?")).unwrap_or_default();
+        let name: String = name.chars().take(64).collect();
+        Self::of(&name, format!("there is no such member{hint}"))
+    }
+
     /// The member it is about, for people: `redirect_uris` of `/redirect_uris/0`.
     pub fn member(&self) -> &str {
         self.pointer.split('/').nth(1).unwrap_or_default()

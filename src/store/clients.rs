@@ -3,12 +3,17 @@
 use super::changes::{self, Topic};
 use super::sql::{Handle, affected, run, statements};
 use super::{StoreError, Tx, decode, encode};
+use crate::base::Timestamp;
 use crate::model::Client;
 
 statements! {
     FIND = shared("select version, body from clients where client_id = $1");
     PAGE = shared("select version, body from clients where client_id > $1 order by client_id limit $2");
-    INSERT = shared("insert into clients (client_id, version, body) values ($1, 1, $2)");
+    NEWEST = shared(
+        "select version, body from clients where (created_at, client_id) < ($1, $2)
+         order by created_at desc, client_id desc limit $3"
+    );
+    INSERT = shared("insert into clients (client_id, version, body, created_at) values ($1, 1, $2, $3)");
     UPDATE = shared(
         "update clients set version = version + 1, body = $3 where client_id = $1 and version = $2 returning version"
     );
@@ -48,6 +53,24 @@ pub async fn page(handle: &mut impl Handle, after: &str, limit: i64) -> Result<V
     rows.into_iter().map(stored).collect()
 }
 
+/// Up to `limit` clients made before `before` (when, and the id among those of one moment), newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest(
+    handle: &mut impl Handle,
+    before: Option<(Timestamp, &str)>,
+    limit: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    let (at, id) = before.unwrap_or((Timestamp::from_micros(i64::MAX), ""));
+    let rows: Vec<(i64, String)> = run!(handle, NEWEST, |conn, text| sqlx::query_as(text)
+        .bind(at.as_micros())
+        .bind(id)
+        .bind(limit)
+        .fetch_all(conn))?;
+    rows.into_iter().map(stored).collect()
+}
+
 /// Adds a client.
 ///
 /// # Errors
@@ -55,9 +78,12 @@ pub async fn page(handle: &mut impl Handle, after: &str, limit: i64) -> Result<V
 pub async fn insert(tx: &mut Tx, client: &Client) -> Result<(), StoreError> {
     changes::bump(tx, Topic::Clients).await?;
     let body = encode("clients", client)?;
-    affected!(tx, INSERT, |text| sqlx::query(text).bind(&client.client_id).bind(&body))
-        .map(drop)
-        .map_err(|e| if e.is_unique_violation() { StoreError::Conflict(client.client_id.clone()) } else { e })
+    affected!(tx, INSERT, |text| sqlx::query(text)
+        .bind(&client.client_id)
+        .bind(&body)
+        .bind(client.created_at.as_micros()))
+    .map(drop)
+    .map_err(|e| if e.is_unique_violation() { StoreError::Conflict(client.client_id.clone()) } else { e })
 }
 
 /// Replaces a client whose version is still `version`; gives the new version.

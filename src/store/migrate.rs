@@ -34,6 +34,7 @@ const ALL: &[Pair] = &[
     pair!(2, "0002_log", log: true),
     pair!(3, "0003_people", log: false),
     pair!(4, "0004_heads", log: true),
+    pair!(5, "0005_client_order", log: false),
     pair!(6, "0006_search", log: true),
 ];
 

@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["live", "audit_log", "registry"],
     &["accounts"],
     &["http"],
-    &["oauth", "enforce", "access", "audit"],
+    &["oauth", "enforce", "access", "audit", "manage"],
     &["ticks"],
     &["app"],
     &["cli"],
@@ -25,7 +25,7 @@ const LEVELS: &[&[&str]] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("cedar_policy::", &["policy"]),
-    ("axum::", &["http", "oauth", "enforce", "access", "audit", "app"]),
+    ("axum::", &["http", "oauth", "enforce", "access", "audit", "manage", "app"]),
     ("argon2::", &["crypto"]),
     ("aws_sdk_", &["findings"]),
     ("std::env::", &["config"]),

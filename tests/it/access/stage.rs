@@ -16,7 +16,7 @@ use stockade::base::{ManualClock, Secret, SystemRng, Timestamp};
 use stockade::crypto::jws;
 use stockade::crypto::verify::{AccessClaims, PersonClaims};
 use stockade::http::dpop::Proofs;
-use stockade::http::{Coarse, Edge, Guard, edge};
+use stockade::http::{Callers, Coarse, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
 use stockade::model::{Algorithm, AuthMethod, Client, GrantType};
@@ -142,10 +142,9 @@ impl Stage {
         let buckets = Arc::new(Buckets::new(limits::Settings::default(), &*rng));
         let plenty = Limit::per_second(100_000, 100_000).expect("a limit");
         let guard = Guard {
-            audience: ISSUER.into(),
-            live: Arc::clone(&live),
+            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live) },
             engine: Arc::clone(&engine),
-            audit: audit.clone(),
+            audit: audit.clone().into(),
             coarse: Coarse::new(buckets, plenty, Arc::clone(&metrics), Arc::clone(&clock) as _),
             proofs: Arc::new(Proofs::new(None)),
             metrics: Arc::clone(&metrics),

@@ -15,7 +15,7 @@ use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
 use stockade::crypto::rotation::Settings;
 use stockade::crypto::{secret_text, sha256};
 use stockade::http::dpop::Proofs;
-use stockade::http::{Coarse, Cursors, Edge, Guard, edge};
+use stockade::http::{Callers, Coarse, Cursors, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{Live, keys};
 use stockade::model::{AccessToken, Event, Outcome, PrincipalRef, event::kind};
@@ -104,10 +104,9 @@ impl Stage {
         let buckets = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
         let address = Limit::new(1, Duration::from_secs(60), setup.burst).unwrap();
         let guard = Arc::new(Guard {
-            audience: ISSUER.into(),
-            live: Arc::clone(&live),
+            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live) },
             engine,
-            audit: audit.clone(),
+            audit: audit.clone().into(),
             coarse: Coarse::new(buckets, address, Arc::clone(&metrics), Arc::clone(&time)),
             proofs: Arc::new(Proofs::new(None)),
             metrics: Arc::clone(&metrics),
