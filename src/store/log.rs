@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::Sqlite;
 
 use super::events::Row;
 pub use super::search::{Filter, page, plan};
