@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use sqlx::sqlite::SqliteArguments;
 use sqlx::Sqlite;
+use sqlx::sqlite::SqliteArguments;
 
 use super::events::Row;
 pub use super::search::{Filter, page, plan};
