@@ -61,7 +61,8 @@ pub(crate) fn measure(report: &mut Report) {
 /// What this program says when it is run as `act`: in a process of its own, whose memory is that alone.
 fn alone<const N: usize>(act: &str) -> [f64; N] {
     let own = std::env::current_exe().expect("this program");
-    let output = Command::new(own).arg(act).output().expect("it runs again");
+    // What growth freed goes back at once instead of within the allocator's delay: the question is what the keys hold.
+    let output = Command::new(own).arg(act).env("MIMALLOC_PURGE_DELAY", "0").output().expect("it runs again");
     let text = String::from_utf8(output.stdout).expect("text");
     let said: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     said.try_into().unwrap_or_else(|_| panic!("`{act}` printed `{text}`"))
