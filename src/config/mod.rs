@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod login;
 mod oauth;
+mod outbound;
 mod policy;
 mod reader;
 mod server;
@@ -29,6 +30,7 @@ pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use login::Login;
 pub use oauth::{Oauth, ResourceServer, TokenFormat};
+pub use outbound::Outbound;
 pub use policy::Policy;
 pub use reader::{Shown, environment_name};
 pub use server::Server;
@@ -58,6 +60,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// `[login]`.
     pub login: Login,
+    /// `[outbound]`.
+    pub outbound: Outbound,
     /// `[policy]`.
     pub policy: Policy,
     /// `[audit_log]`.
@@ -134,6 +138,7 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
         crypto: Crypto::read(&mut reader),
         oauth: Oauth::read(&mut reader),
         login: Login::read(&mut reader),
+        outbound: Outbound::read(&mut reader),
         policy: Policy::read(&mut reader),
         audit_log: AuditLog::read(&mut reader),
         limits: Limits::read(&mut reader),

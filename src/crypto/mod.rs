@@ -10,7 +10,7 @@
 //! assertion    RFC 7523 client assertions                  log_key    the Ed25519 key of log checkpoints
 //! password     Argon2id                                    hasher     the few threads that do it, and their queue
 //! dpop         RFC 9449 proofs                             seen       what came before, once only
-//! nonce        nonces of the server, without keeping any
+//! nonce        nonces of the server, without keeping any   foreign    JWTs that others issued
 //! totp         RFC 6238                                    recovery   the codes for when that is lost
 //! ```
 //!
@@ -26,6 +26,7 @@ pub mod bounded;
 mod claims;
 pub mod compare;
 pub mod dpop;
+pub mod foreign;
 #[cfg(feature = "server")]
 pub mod hasher;
 pub mod jwk;

@@ -25,9 +25,15 @@ pub mod cursor;
 #[cfg(feature = "server")]
 pub mod edge;
 #[cfg(feature = "server")]
+pub mod fetch;
+#[cfg(feature = "server")]
 pub mod flow;
 #[cfg(feature = "server")]
+pub mod foreign_keys;
+#[cfg(feature = "server")]
 pub mod health;
+#[cfg(feature = "server")]
+pub mod networks;
 #[cfg(feature = "server")]
 pub mod query;
 #[cfg(feature = "server")]

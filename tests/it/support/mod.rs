@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod dpop;
+pub(crate) mod elsewhere;
 pub(crate) mod postgres;
 pub(crate) mod stores;
 
