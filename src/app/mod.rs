@@ -20,6 +20,7 @@ use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
 use crate::http::Edge;
+use crate::http::fetch::FetcherError;
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
 use crate::policy::{Engine, Problem};
@@ -46,6 +47,12 @@ pub enum StartError {
     /// The enforcement points.
     #[error(transparent)]
     Fence(#[from] FenceError),
+    /// Requests of our own cannot be made.
+    #[error(transparent)]
+    Outbound(#[from] FetcherError),
+    /// The keys of a trusted issuer.
+    #[error("`[[oauth.trusted_issuers]]` `{0}`: {1}")]
+    TrustedIssuer(String, String),
     /// A limit that no bucket can count.
     #[error("`[limits]`: {0}")]
     Limit(#[from] LimitError),

@@ -1,5 +1,6 @@
 //! Which room answers what.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -7,14 +8,18 @@ use axum::Router;
 use tokio::sync::OnceCell;
 
 use super::{Parts, StartError};
-use crate::config::RateLimit;
+use crate::config::{IssuerKeys, RateLimit};
 use crate::crypto::nonce::Nonces;
 use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::dpop::Proofs;
+use crate::http::fetch::{self, Fetcher};
+use crate::http::foreign_keys::ForeignKeys;
 use crate::http::health::Ops;
+use crate::http::networks::Networks;
 use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
+use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
 use crate::{access, audit, manage, oauth};
 
@@ -77,10 +82,45 @@ fn oauth(parts: &Parts) -> Result<Router, StartError> {
         metrics: Arc::clone(&parts.metrics),
         clock: Arc::clone(&parts.clock),
         rng: Arc::clone(&parts.rng),
+        issuers: issuers(parts)?,
         nonces: nonces(parts, "token"),
         settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
     };
     Ok(oauth::router(ctx)?)
+}
+
+/// Whose tokens count as assertions.
+fn issuers(parts: &Parts) -> Result<HashMap<Box<str>, TrustedIssuer>, StartError> {
+    let trusted = &parts.config.oauth.trusted_issuers;
+    let mut issuers = HashMap::with_capacity(trusted.len());
+    if trusted.is_empty() {
+        return Ok(issuers);
+    }
+    let outbound = &parts.config.outbound;
+    let fetcher = Fetcher::new(&fetch::Settings {
+        networks: Networks::new(outbound.networks.clone()),
+        ca_file: outbound.ca_file.clone(),
+        ..fetch::Settings::default()
+    })?;
+    for one in trusted {
+        let bad = |why: String| StartError::TrustedIssuer(one.issuer.clone(), why);
+        let clock = Arc::clone(&parts.clock);
+        let keys = match &one.keys {
+            IssuerKeys::Uri(uri) => {
+                fetcher.checked(uri).map_err(|e| bad(format!("`jwks_uri`: {e}")))?;
+                ForeignKeys::fetched(uri.clone(), fetcher.clone(), clock)?
+            }
+            IssuerKeys::File(file) => {
+                let text = std::fs::read(file).map_err(|e| bad(format!("{}: {e}", file.display())))?;
+                let set = serde_json::from_slice(&text).map_err(|e| bad(format!("{}: {e}", file.display())))?;
+                ForeignKeys::fixed(&set, clock).map_err(|e| bad(format!("{}: {e}", file.display())))?
+            }
+        };
+        let audience = one.audience.as_ref().unwrap_or(&parts.config.server.issuer).as_str().into();
+        let issuer = TrustedIssuer { issuer: one.issuer.as_str().into(), audience, algs: one.algs.clone(), keys };
+        issuers.insert(one.issuer.as_str().into(), issuer);
+    }
+    Ok(issuers)
 }
 
 /// Nonces that proofs must carry at `place`. From the first key, as for sealing: every process takes those of the others.

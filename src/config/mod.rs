@@ -29,7 +29,7 @@ pub use http::{Http, TlsFiles};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use login::Login;
-pub use oauth::{Oauth, ResourceServer, TokenFormat};
+pub use oauth::{IssuerKeys, Oauth, ResourceServer, TokenFormat, TrustedIssuer};
 pub use outbound::Outbound;
 pub use policy::Policy;
 pub use reader::{Shown, environment_name};

@@ -1,8 +1,9 @@
 //! `[oauth]`: tokens, keys, and the APIs that tokens are for.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
 use super::{server, text};
 use crate::model::Algorithm;
 
@@ -21,6 +22,30 @@ pub struct Oauth {
     pub dpop_nonces: bool,
     /// APIs beside the issuer itself.
     pub resources: Vec<ResourceServer>,
+    /// Issuers whose tokens count as assertions.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+}
+
+/// An issuer whose tokens workloads show as assertions (RFC 7523 2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// Its `iss`, byte for byte.
+    pub issuer: String,
+    /// Where its keys are.
+    pub keys: IssuerKeys,
+    /// What must be in `aud`; `None`: the issuer of this server.
+    pub audience: Option<String>,
+    /// What its tokens may be signed with.
+    pub algs: Vec<Algorithm>,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerKeys {
+    /// Fetched when needed.
+    Uri(String),
+    /// A JWK Set in a file, read at the start.
+    File(PathBuf),
 }
 
 /// An API that tokens are issued for (RFC 8707).
@@ -54,6 +79,7 @@ impl Default for Oauth {
             key_lifetime: Duration::from_secs(90 * 86_400),
             dpop_nonces: true,
             resources: Vec::new(),
+            trusted_issuers: Vec::new(),
         }
     }
 }
@@ -84,6 +110,7 @@ impl Oauth {
                 .into_iter()
                 .flatten()
                 .collect(),
+            trusted_issuers: r.tables("oauth.trusted_issuers", trusted_issuer).into_iter().flatten().collect(),
         };
         if oauth.signing_algs.is_empty() {
             r.wrong("oauth.signing_algs", "name at least one of ES256, EdDSA, RS256");
@@ -91,6 +118,11 @@ impl Oauth {
         }
         if oauth.key_lifetime < oauth.jwks_max_age.saturating_mul(2) {
             r.wrong("oauth.key_lifetime", "must be at least twice `oauth.jwks_max_age`, or keys overtake each other");
+        }
+        for (i, trusted) in oauth.trusted_issuers.iter().enumerate() {
+            if oauth.trusted_issuers.iter().take(i).any(|other| other.issuer == trusted.issuer) {
+                r.wrong("oauth.trusted_issuers", format!("`{}` is there twice: keep one", trusted.issuer));
+            }
         }
         for (i, resource) in oauth.resources.iter().enumerate() {
             if oauth.resources.iter().take(i).any(|other| other.id == resource.id) {
@@ -105,6 +137,36 @@ impl Oauth {
             }
         }
         oauth
+    }
+}
+
+fn trusted_issuer(f: &mut Fields<'_>) -> Option<TrustedIssuer> {
+    let text = |text: &str| Ok(text.to_owned());
+    let (uri, file) = (f.optional("jwks_uri", https), f.path("jwks"));
+    let audience = f.optional("audience", text);
+    let algs = f.optional("algs", algs).unwrap_or_else(|| Algorithm::ALL.to_vec());
+    let issuer = f.required("issuer", text)?;
+    let keys = match (uri, file) {
+        (Some(uri), None) => IssuerKeys::Uri(uri),
+        (None, Some(file)) => IssuerKeys::File(file),
+        _ => {
+            f.wrong("name its keys: `jwks_uri`, or `jwks`, a file; one of the two");
+            return None;
+        }
+    };
+    Some(TrustedIssuer { issuer, keys, audience, algs })
+}
+
+/// Algorithms with spaces between them.
+fn algs(text: &str) -> Result<Vec<Algorithm>, String> {
+    let algs: Vec<Algorithm> = text.split_whitespace().map(alg).collect::<Result<_, _>>()?;
+    if algs.is_empty() { Err("name at least one of ES256, EdDSA, RS256".to_owned()) } else { Ok(algs) }
+}
+
+fn https(text: &str) -> Result<String, String> {
+    match url::Url::parse(text) {
+        Ok(url) if url.scheme() == "https" || url.scheme() == "http" => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no URL: write \"https://issuer.example.com/keys\"")),
     }
 }
 

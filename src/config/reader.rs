@@ -153,8 +153,14 @@ impl<'a> Reader<'a> {
                 self.errors.push(ConfigError::new(Some(item.origin.clone()), message));
                 continue;
             };
-            let mut reader =
-                Fields { name: &name, origin: &item.origin, fields, known: Vec::new(), errors: &mut self.errors };
+            let mut reader = Fields {
+                name: &name,
+                origin: &item.origin,
+                fields,
+                known: Vec::new(),
+                base: self.base,
+                errors: &mut self.errors,
+            };
             out.push(read(&mut reader));
             reader.finish();
         }
@@ -268,10 +274,23 @@ pub(super) struct Fields<'a> {
     origin: &'a Origin,
     fields: &'a [(String, Node)],
     known: Vec<String>,
+    base: &'a Path,
     errors: &'a mut Vec<ConfigError>,
 }
 
 impl Fields<'_> {
+    /// A field that names a file, relative to the file that it stands in.
+    pub(super) fn path(&mut self, field: &str) -> Option<PathBuf> {
+        let text = self.optional(field, |text| Ok(text.to_owned()))?;
+        let (_, node) = self.fields.iter().find(|(name, _)| name == field)?;
+        Some(resolve(self.base, node, &text))
+    }
+
+    /// Something about the table as a whole is wrong.
+    pub(super) fn wrong(&mut self, message: &str) {
+        self.errors.push(ConfigError::new(Some(self.origin.clone()), format!("`{}`: {message}", self.name)));
+    }
+
     /// A field that `parse` understands, `None` when it is not there or wrong (which is reported).
     pub(super) fn optional<T>(&mut self, field: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         self.known.push(field.to_owned());

@@ -33,6 +33,8 @@ pub(super) enum Error {
     InvalidDpopProof(&'static str),
     /// A DPoP proof without a nonce of ours (RFC 9449 8); the answer carries one.
     UseDpopNonce,
+    /// An assertion that does not count (RFC 7523 3.1).
+    InvalidAssertion(&'static str),
     /// Policy refuses.
     AccessDenied,
     /// A kind of token that cannot be revoked (RFC 7009 2.2.1).
@@ -61,6 +63,7 @@ impl Error {
             | Self::InvalidTarget(_)
             | Self::InvalidDpopProof(_)
             | Self::UseDpopNonce
+            | Self::InvalidAssertion(_)
             | Self::AccessDenied
             | Self::UnsupportedTokenType => StatusCode::BAD_REQUEST,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -82,6 +85,7 @@ impl Error {
             Self::InvalidTarget(_) => "invalid_target",
             Self::InvalidDpopProof(_) => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
+            Self::InvalidAssertion(_) => "invalid_grant",
             Self::AccessDenied => "access_denied",
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => "temporarily_unavailable",
@@ -98,6 +102,7 @@ impl Error {
             | Self::InvalidScope(what)
             | Self::InvalidTarget(what)
             | Self::InvalidDpopProof(what) => what,
+            Self::InvalidAssertion(what) => what,
             Self::UseDpopNonce => "make the DPoP proof again with the nonce of DPoP-Nonce",
             Self::TooLarge => "the body is larger than 64 KiB",
             Self::InvalidClient => "client authentication failed",
@@ -127,6 +132,7 @@ impl Error {
             Self::InvalidTarget(_) => OauthError::InvalidTarget,
             Self::InvalidDpopProof(_) => OauthError::InvalidDpopProof,
             Self::UseDpopNonce => OauthError::UseDpopNonce,
+            Self::InvalidAssertion(_) => OauthError::InvalidGrant,
             Self::AccessDenied => OauthError::AccessDenied,
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => OauthError::TemporarilyUnavailable,
             Self::Server => OauthError::ServerError,
@@ -196,6 +202,7 @@ mod tests {
             (E::InvalidTarget("x"), 400, "invalid_target"),
             (E::InvalidDpopProof("x"), 400, "invalid_dpop_proof"),
             (E::UseDpopNonce, 400, "use_dpop_nonce"),
+            (E::InvalidAssertion("x"), 400, "invalid_grant"),
             (E::AccessDenied, 400, "access_denied"),
             (E::UnsupportedTokenType, 400, "unsupported_token_type"),
             (E::RateLimited(1), 429, "temporarily_unavailable"),

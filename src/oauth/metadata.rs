@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Settings;
 use super::error::Error;
 use crate::crypto::{b64url, dpop, sha256};
-use crate::model::Algorithm;
+use crate::model::{Algorithm, GrantType};
 
 /// A document with its validator.
 #[derive(Clone, Debug)]
@@ -71,7 +71,9 @@ fn cache_for(secs: u64) -> HeaderValue {
 
 /// The metadata document. It names the endpoints that are there; `subject_types_supported` and
 /// `id_token_signing_alg_values_supported` stand in it because readers of OpenID Connect Discovery 3 insist on them.
-pub(super) fn document(issuer: &str, settings: &Settings) -> Document {
+pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -> Document {
+    let mut grants = vec![GrantType::ClientCredentials];
+    grants.extend(trusts_others.then_some(GrantType::JwtBearer));
     let methods = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
     let algs = json!(Algorithm::ALL.map(Algorithm::as_str));
     let body = json!({
@@ -80,7 +82,7 @@ pub(super) fn document(issuer: &str, settings: &Settings) -> Document {
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth/revoke"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": grants.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
         "response_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

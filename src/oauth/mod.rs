@@ -24,6 +24,7 @@ mod revoke;
 mod scope;
 mod settings;
 mod token;
+pub mod trusted;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct Ctx {
     pub clock: Arc<dyn Clock>,
     /// Randomness of tokens and ids.
     pub rng: Arc<dyn Rng>,
+    /// Whose tokens count as assertions, by `iss`.
+    pub issuers: HashMap<Box<str>, trusted::TrustedIssuer>,
     /// Nonces that DPoP proofs must carry; `None`: they need none.
     pub nonces: Option<Nonces>,
     /// From the configuration.
@@ -104,7 +107,7 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
         apis: issuance::targets(&ctx.issuer, &ctx.settings),
         client_keys: Bounded::new(REMEMBERED),
         decoy: Decoy::new()?,
-        metadata: metadata::document(&ctx.issuer, &ctx.settings),
+        metadata: metadata::document(&ctx.issuer, &ctx.settings, !ctx.issuers.is_empty()),
         protected: metadata::protected_resource(&ctx.issuer, &ctx.settings),
         jwks: metadata::Jwks::new(&ctx.settings),
         ctx,

@@ -190,6 +190,11 @@ impl Resource {
         Self::plain("DecisionPoint", "main")
     }
 
+    /// An issuer whose tokens count as assertions.
+    pub fn trusted_issuer(issuer: &str) -> Self {
+        Self::plain("TrustedIssuer", issuer)
+    }
+
     /// A rate tier of `tiers.toml`.
     pub fn rate_tier(name: &str) -> Self {
         Self::plain("RateTier", name)

@@ -1,6 +1,7 @@
 //! `POST /oauth/token` (RFC 6749 3.2): one file a grant.
 
 mod client_credentials;
+mod jwt_bearer;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -49,6 +50,7 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     dpop::prove(asked, &client, &headers, path.as_deref()).await?;
     match grant {
         GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
+        GrantType::JwtBearer => jwt_bearer::grant(asked, &client, &form).await,
         _ => Err(Error::UnsupportedGrantType.to(&client)),
     }
 }

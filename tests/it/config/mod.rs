@@ -190,6 +190,37 @@ tokens = "paper"
 }
 
 #[test]
+fn trusted_issuers_are_checked_field_by_field() {
+    let file = r#"[[oauth.trusted_issuers]]
+issuer = "https://ci.example"
+jwks_uri = "https://ci.example/keys"
+jwks = "keys.json"
+[[oauth.trusted_issuers]]
+issuer = "https://ci.example"
+jwks = "keys.json"
+algs = "HS256"
+[[oauth.trusted_issuers]]
+issuer = "https://ci.example"
+jwks_uri = "keys"
+audiences = "x"
+"#;
+    let found = mistakes(file, &[]);
+    for expected in [
+        "`oauth.trusted_issuers[0]`: name its keys: `jwks_uri`, or `jwks`, a file; one of the two",
+        "`oauth.trusted_issuers[1].algs`: `HS256` is not an algorithm",
+        "`oauth.trusted_issuers[2].jwks_uri`: `keys` is no URL",
+        "unknown key `oauth.trusted_issuers[2].audiences`; did you mean `audience`?",
+    ] {
+        assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
+    }
+    let one = "[[oauth.trusted_issuers]]\nissuer = \"https://ci.example\"\njwks = \"keys.json\"\n";
+    assert!(mistakes(&one.repeat(2), &[])[0].contains("`https://ci.example` is there twice"));
+    let trusted = good(&format!("{one}algs = \"RS256 ES256\"\n"), &[]).oauth.trusted_issuers;
+    assert_eq!(trusted[0].algs, [Algorithm::RS256, Algorithm::ES256]);
+    assert!(matches!(&trusted[0].keys, config::IssuerKeys::File(file) if file.ends_with("keys.json")));
+}
+
+#[test]
 fn nothing_listens_beyond_loopback_without_tls_or_a_proxy() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "192.0.2.7:8080", "[::ffff:192.0.2.7]:1"] {
         for key in ["listen", "ops_listen"] {

@@ -25,6 +25,7 @@ use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
 use stockade::model::client::ClientSecret;
 use stockade::model::{Algorithm, AuthMethod, Client, ClientKind, GrantType, SigningKey};
+use stockade::oauth::trusted::TrustedIssuer;
 use stockade::oauth::{Ctx, Settings};
 use stockade::policy::{Engine, Files, Snapshot, embedded};
 use stockade::store::{Store, clients, log};
@@ -46,6 +47,8 @@ pub(crate) struct Wish {
     pub(crate) issuer: &'static str,
     pub(crate) policies: bool,
     pub(crate) recorder: bool,
+    /// Whose tokens count as assertions.
+    pub(crate) issuers: Vec<TrustedIssuer>,
     /// Whether DPoP proofs must carry a nonce.
     pub(crate) nonces: bool,
     pub(crate) settings: Settings,
@@ -57,6 +60,7 @@ pub(crate) fn wish() -> Wish {
         issuer: ISSUER,
         policies: true,
         recorder: true,
+        issuers: Vec::new(),
         nonces: false,
         settings: Settings {
             access_token_ttl: Duration::from_secs(600),
@@ -185,6 +189,7 @@ impl Fence {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&time),
             rng: Arc::clone(&rng) as _,
+            issuers: wish.issuers.into_iter().map(|one| (Box::from(&*one.issuer), one)).collect(),
             nonces: wish.nonces.then(|| Nonces::derived(&Secret::new(SEAL_KEY.to_owned()), "token")),
             settings: wish.settings,
         };

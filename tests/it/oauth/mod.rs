@@ -9,6 +9,7 @@ mod dpop;
 pub(crate) mod fence;
 mod introspection;
 mod issuance;
+mod jwt_bearer;
 mod limits;
 mod metadata;
 mod requests;
