@@ -19,6 +19,26 @@ pub fn new(prefix: &str, now: Timestamp, random: &dyn Rng) -> String {
     out
 }
 
+/// The 128 bits of an identifier with this prefix, for those who want a number. `None` when it is none of [`new`]'s.
+pub fn number(prefix: &str, id: &str) -> Option<u128> {
+    let digits = id.strip_prefix(prefix)?.strip_prefix('_')?;
+    let mut value = 0_u128;
+    for digit in digits.bytes() {
+        let digit = ALPHABET.iter().position(|known| *known == digit)?;
+        value = value.checked_mul(32)?.checked_add(u128::try_from(digit).ok()?)?;
+    }
+    (digits.len() == 26).then_some(value)
+}
+
+/// The identifier that [`number`] gives this number of.
+pub fn from_number(prefix: &str, value: u128) -> String {
+    let mut out = format!("{prefix}_");
+    for i in (0..26).rev() {
+        push(&mut out, u64::try_from(value >> (5 * i) & 31).unwrap_or(0), 1);
+    }
+    out
+}
+
 /// The lowest `digits` digits of `value`.
 fn push(out: &mut String, value: u64, digits: u32) {
     for i in (0..digits).rev() {
@@ -39,5 +59,17 @@ mod tests {
         let b = new("evt", Timestamp::from_secs(1_700_000_001), &random);
         assert!(a < b, "{a} < {b}");
         assert_eq!(a.len(), 30);
+    }
+
+    #[test]
+    fn an_identifier_is_a_number_and_back() {
+        let id = new("usr", Timestamp::from_secs(1_700_000_000), &SeededRng::new(1));
+        assert_eq!(from_number("usr", number("usr", &id).unwrap()), id);
+        assert_eq!(number("usr", &from_number("usr", u128::MAX)), Some(u128::MAX));
+        let (short, long) = (id.replace("usr", "ses"), format!("{id}0"));
+        for other in ["", "usr_", "usr_ada", "ses_01J9", &short, &long, &id.to_lowercase()] {
+            assert_eq!(number("usr", other), None, "{other}");
+        }
+        assert_eq!(number("usr", "usr_ZZZZZZZZZZZZZZZZZZZZZZZZZZ"), None, "130 bits");
     }
 }

@@ -15,6 +15,9 @@ pub const PASSES: u32 = 2;
 /// Longest password in characters: what it costs to read one must not be the caller's choice.
 pub const LONGEST: usize = 128;
 
+/// Shortest password in characters that may be chosen.
+pub const SHORTEST: usize = 12;
+
 const OUTPUT: usize = 32;
 /// The dearest stored hash that is checked, in KiB times passes: an import must not become a way to stop us.
 const DEAREST: u64 = 1 << 20;
@@ -41,6 +44,11 @@ impl Password {
     /// How many characters it has.
     pub fn chars(&self) -> usize {
         self.0.expose().chars().count()
+    }
+
+    /// Whether a person called `username` may choose it: neither short nor their name. No other rule (NIST SP 800-63B 3.1.1.2).
+    pub fn may_be_chosen(&self, username: &str) -> bool {
+        self.chars() >= SHORTEST && self.0.expose().to_lowercase() != username
     }
 
     /// The password itself. Never log, format or store what this returns.
@@ -197,6 +205,13 @@ mod tests {
         ] {
             assert_eq!(verify(&password("x"), &bad), Verified::No, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_password_may_be_chosen_when_it_is_long_and_no_name() {
+        assert!(password("eleven char1").may_be_chosen("ada"));
+        assert!(!password("eleven char").may_be_chosen("ada"));
+        assert!(!password("Ada@Example.com").may_be_chosen("ada@example.com"));
     }
 
     #[test]

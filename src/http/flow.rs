@@ -38,6 +38,18 @@ pub struct Flow {
     pub needs: Needs,
 }
 
+impl Flow {
+    /// Where the browser goes on when the person is done, below the issuer.
+    pub fn continue_path(&self) -> String {
+        format!("/oauth/authorize?flow={}", self.flow_id)
+    }
+
+    /// Where it goes when the person refuses: the client is told `access_denied` (RFC 6749 4.1.2.1).
+    pub fn refuse_path(&self) -> String {
+        format!("/oauth/authorize?flow={}&refused=1", self.flow_id)
+    }
+}
+
 /// Where the request's parameters are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

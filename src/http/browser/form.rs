@@ -46,7 +46,9 @@ impl Form {
             .map(|(name, value)| (name, Zeroizing::new(value)))
             .collect();
         let twice = |(at, (name, _)): (usize, &(String, _))| pairs.iter().take(at).any(|(other, _)| other == name);
-        if pairs.len() > MOST || pairs.iter().enumerate().any(twice) {
+        // No database keeps a NUL in a text.
+        let nul = |(name, value): &(String, Zeroizing<String>)| name.contains('\0') || value.contains('\0');
+        if pairs.len() > MOST || pairs.iter().enumerate().any(twice) || pairs.iter().any(nul) {
             return None;
         }
         Some(Self(pairs))
@@ -68,7 +70,7 @@ mod tests {
         assert_eq!((form.get("username"), form.get("password"), form.get("other")), ("ada", "a b&", ""));
         assert!(!format!("{form:?}").contains("a b&"));
         let many: String = (0..33).map(|i| format!("f{i}=x&")).collect();
-        for bad in ["a=1&a=2", "a=1&b=2&a=1", &many] {
+        for bad in ["a=1&a=2", "a=1&b=2&a=1", "a=x%00", "%00=x", &many] {
             assert!(Form::parse(bad.as_bytes()).is_none(), "{bad}");
         }
     }

@@ -159,7 +159,8 @@ pub fn see_other(location: &str, cookies: impl IntoIterator<Item = HeaderValue>)
 }
 
 /// The CSP source (CSP 3, 2.3.1) that `uri` is of: scheme, host and port, or the scheme alone for hosts that a source cannot
-/// name, such as `[::1]`, and for the schemes of apps. `None` for what is no URI.
+/// name, such as `[::1]`, and for the schemes of apps. An app on this machine listens on whatever port is free (RFC 8252 7.3).
+/// `None` for what is no URI.
 fn source_of(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -170,6 +171,7 @@ fn source_of(uri: &str) -> Option<String> {
     let host = rest.strip_prefix("//").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or(""));
     let plain = |host: &str| !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:".contains(c));
     match (scheme, host) {
+        ("http", Some(host)) if host.split(':').next() == Some("127.0.0.1") => Some("http://127.0.0.1:*".to_owned()),
         ("http" | "https", Some(host)) if plain(host) => Some(format!("{scheme}://{host}")),
         _ => Some(format!("{scheme}:")),
     }
@@ -237,7 +239,9 @@ mod tests {
     fn a_form_may_lead_to_where_a_redirect_uri_points_and_to_nothing_wider() {
         for (uri, source) in [
             ("https://app.example/cb?x=1", Some("https://app.example")),
-            ("http://127.0.0.1:5000/cb", Some("http://127.0.0.1:5000")),
+            ("http://127.0.0.1/cb", Some("http://127.0.0.1:*")),
+            ("http://127.0.0.1:5000/cb", Some("http://127.0.0.1:*")),
+            ("http://localhost:5000/cb", Some("http://localhost:5000")),
             ("http://[::1]:5000/cb", Some("http:")),
             ("com.example.app:/cb", Some("com.example.app:")),
             ("https://a;script-src *", Some("https:")),
