@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log, registry
-//!      -> accounts -> http -> oauth enforce access audit manage -> ticks -> app -> cli -> main
+//!      -> accounts -> http -> oauth login enforce access audit manage -> ticks -> app -> cli -> main
 //! ```
 //!
 //! `sqlx` lives under [`store`], `cedar_policy` under [`policy`], `axum` in [`http`], the rooms and [`app`]; stdout and
@@ -42,6 +42,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod live;
+#[cfg(feature = "server")]
+pub mod login;
 #[cfg(feature = "server")]
 pub mod manage;
 #[cfg(feature = "server")]

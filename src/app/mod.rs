@@ -16,11 +16,15 @@ use crate::audit_log::{self, AuditLog};
 use crate::base::{Clock, Rng};
 use crate::config::Config;
 use crate::crypto::CryptoError;
+use crate::crypto::hasher::{self, Hasher};
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
 use crate::http::Edge;
+use crate::http::browser::Site;
 use crate::http::fetch::FetcherError;
+use crate::http::flow::Flows;
+use crate::http::session::{Lifetimes, Sessions};
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
 use crate::policy::{Engine, Problem};
@@ -70,6 +74,11 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) audit: AuditLog,
     pub(crate) buckets: Arc<Buckets>,
+    /// Issuer, cookies, form tokens; who is signed in; authorization requests under way: what oauth and login share.
+    pub(crate) site: Site,
+    pub(crate) sessions: Sessions,
+    pub(crate) flows: Flows,
+    pub(crate) hasher: Arc<Hasher>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
     pub(crate) rotation: rotation::Settings,
@@ -143,6 +152,16 @@ impl App {
         // A slot is 24 bytes and half of the table stays free.
         let capacity = config.limits.keys.saturating_mul(2);
         let buckets = Arc::new(Buckets::new(limits::Settings { capacity, ..limits::Settings::default() }, &*rng));
+        let site = Site::new(issuer, &config.crypto.seal_keys);
+        let lifetimes = Lifetimes { whole: config.login.session_lifetime, idle: config.login.session_idle };
+        let (time, random) = (|| Arc::clone(&clock), || Arc::clone(&rng));
+        let sessions = Sessions::new(site.clone(), store.clone(), Arc::clone(&live), lifetimes, time(), random());
+        let flows = Flows::new(site.clone(), Arc::clone(&sealer), time(), random());
+        let mut hashing = hasher::Settings::of_this_machine();
+        if config.login.hashes > 0 {
+            hashing = hasher::Settings { threads: config.login.hashes, queue: config.login.hashes * 16 };
+        }
+        let hasher = Arc::new(Hasher::start(hashing, random())?);
         let parts = Arc::new(Parts {
             config,
             store,
@@ -151,6 +170,10 @@ impl App {
             engine,
             audit,
             buckets,
+            site,
+            sessions,
+            flows,
+            hasher,
             metrics,
             prometheus,
             rotation,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::OnceCell;
@@ -21,7 +22,7 @@ use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
 use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
-use crate::{access, audit, manage, oauth};
+use crate::{access, audit, login, manage, oauth};
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -51,6 +52,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let guard = Arc::new(guard(parts, Arc::clone(&proofs))?);
     let fence = fence(parts, proofs)?;
     let mut public = oauth(parts)?
+        .merge(login(parts)?)
         .merge(audit(parts, Arc::clone(&guard)))
         .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
@@ -127,6 +129,31 @@ fn issuers(parts: &Parts) -> Result<HashMap<Box<str>, TrustedIssuer>, StartError
 fn nonces(parts: &Parts, place: &str) -> Option<Nonces> {
     let derived = parts.config.crypto.seal_keys.first().map(|key| Nonces::derived(key, place));
     parts.config.oauth.dpop_nonces.then(|| derived.unwrap_or_else(|| Nonces::random(&*parts.rng)))
+}
+
+/// How long what a device was allowed lives, whatever is refreshed.
+const DEVICE_GRANT: Duration = Duration::from_secs(90 * 86_400);
+
+fn login(parts: &Parts) -> Result<Router, StartError> {
+    let config = &parts.config;
+    let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
+    let address = limit(&config.limits.address)?;
+    Ok(login::router(login::Ctx {
+        site: parts.site.clone(),
+        sessions: parts.sessions.clone(),
+        flows: parts.flows.clone(),
+        live: Arc::clone(&parts.live),
+        store: parts.store.clone(),
+        sealer: Arc::clone(&parts.sealer),
+        hasher: Arc::clone(&parts.hasher),
+        audit: parts.audit.clone(),
+        coarse: Coarse::new(Arc::clone(&parts.buckets), address, metrics, clock),
+        limits: Arc::clone(&parts.buckets),
+        metrics: Arc::clone(&parts.metrics),
+        clock: Arc::clone(&parts.clock),
+        rng: Arc::clone(&parts.rng),
+        settings: login::Settings::from_config(&config.login, DEVICE_GRANT)?,
+    }))
 }
 
 /// Who may what on the management API.

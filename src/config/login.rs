@@ -24,6 +24,17 @@ pub struct Login {
     pub device_guesses: RateLimit,
     /// Passwords hashed at once; 0: half of the cores.
     pub hashes: usize,
+    /// Scopes in plain words, for the pages that ask.
+    pub scopes: Vec<ScopeWords>,
+}
+
+/// What a scope means to the person who is asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeWords {
+    /// The scope.
+    pub name: String,
+    /// What it allows, as in "it asks to …".
+    pub words: String,
 }
 
 impl Default for Login {
@@ -37,6 +48,7 @@ impl Default for Login {
             code_guesses: RateLimit::per(Duration::from_secs(3600), 20, 5),
             device_guesses: RateLimit::per(Duration::from_secs(3600), 20, 5),
             hashes: 0,
+            scopes: Vec::new(),
         }
     }
 }
@@ -53,6 +65,16 @@ impl Login {
             code_guesses: r.parsed("login.code_guesses", d.code_guesses, RateLimit::parse),
             device_guesses: r.parsed("login.device_guesses", d.device_guesses, RateLimit::parse),
             hashes: r.number("login.hashes", d.hashes as u64, 0..=64) as usize,
+            scopes: r
+                .tables("login.scopes", |f| {
+                    let text = |text: &str| {
+                        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+                    };
+                    Some(ScopeWords { name: f.required("name", text)?, words: f.required("words", text)? })
+                })
+                .into_iter()
+                .flatten()
+                .collect(),
         };
         for (key, value) in
             [("login.session_lifetime", login.session_lifetime), ("login.session_idle", login.session_idle)]

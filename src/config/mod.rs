@@ -28,7 +28,7 @@ pub use error::ConfigError;
 pub use http::{Http, TlsFiles};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use login::Login;
+pub use login::{Login, ScopeWords};
 pub use oauth::{IssuerKeys, Oauth, ResourceServer, TokenFormat, TrustedIssuer};
 pub use outbound::Outbound;
 pub use policy::Policy;

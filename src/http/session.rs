@@ -9,20 +9,17 @@ use http::{HeaderMap, HeaderValue, header};
 use super::browser::Site;
 use super::browser::csrf::{BROWSER, SESSION};
 use super::info::RequestInfo;
+use crate::accounts::{self, Ended, Occasion};
 use crate::base::{Clock, Rng, Timestamp, id};
 use crate::crypto::secret_text::{self, Kind};
 use crate::live::{Live, LiveUser};
-use crate::model::{Acr, LogoutDelivery, Session, TokenDigest};
-use crate::store::grants::{self, Of, Revoked};
-use crate::store::{Store, StoreError, Tx, logout_deliveries, sessions};
+use crate::model::{Acr, Session, TokenDigest};
+use crate::store::{Store, StoreError, Tx, sessions};
 
 /// How often `last_seen_at` is written.
 const SEEN: Duration = Duration::from_secs(60);
 /// Characters kept of what a browser calls itself.
 const AGENT: usize = 200;
-
-/// How long a client is told that someone signed out, when it does not answer.
-const TOLD: Duration = Duration::from_secs(3600);
 
 /// How long sessions live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +28,6 @@ pub struct Lifetimes {
     pub whole: Duration,
     /// Without being used.
     pub idle: Duration,
-    /// The longest life of an access token: how long what was issued in an ended session is remembered as dead.
-    pub token: Duration,
 }
 
 /// Sessions of this deployment. Cheap to clone.
@@ -116,29 +111,26 @@ impl Sessions {
     }
 
     /// A person has proven who they are. A session of theirs in this browser is strengthened: same id, new cookie. A session of
-    /// someone else's ends, with what was granted in it. What died with it is to be given to [`Sessions::ended`] after the
-    /// commit.
+    /// someone else's ends, on this occasion, with what was granted in it; that is to be announced after the commit.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn start(
         &self,
         tx: &mut Tx,
-        user_id: &str,
-        proof: &Proof,
+        (user_id, proof): (&str, &Proof),
         (info, headers): (&RequestInfo, &HeaderMap),
         before: Option<&SignedIn>,
-    ) -> Result<(Fresh, Vec<Revoked>), StoreError> {
-        let mut revoked = Vec::new();
+        on: &Occasion<'_>,
+    ) -> Result<(Fresh, Ended), StoreError> {
+        let mut ended = Ended::default();
         match before {
             Some(before) if before.session.user_id == user_id => {
                 if let Some(fresh) = self.renew(tx, before, proof).await? {
-                    return Ok((fresh, revoked));
+                    return Ok((fresh, ended));
                 }
             }
-            Some(before) => {
-                revoked = self.end(tx, &before.session.session_id, &before.session.user_id).await?.unwrap_or_default();
-            }
+            Some(before) => ended = accounts::end_session(tx, &self.live, &before.session, on).await?,
             None => {}
         }
         let now = self.clock.now();
@@ -156,80 +148,7 @@ impl Sessions {
             user_agent: agent(headers),
         };
         sessions::insert(tx, &secret_text::digest(value.expose()), &session).await?;
-        Ok((Fresh { session_id: session.session_id, cookies: self.cookies(value.expose()) }, revoked))
-    }
-
-    /// Ends a session of this person: its row, every family of tokens that was granted in it, and a word to the clients that
-    /// asked to be told. `None` when there is no such session.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn end(&self, tx: &mut Tx, session_id: &str, user_id: &str) -> Result<Option<Vec<Revoked>>, StoreError> {
-        if !sessions::end(tx, session_id, user_id).await? {
-            return Ok(None);
-        }
-        let revoked = self.revoke(tx, Of::Session(session_id)).await?;
-        self.tell(tx, &revoked, user_id, Some(session_id)).await?;
-        Ok(Some(revoked))
-    }
-
-    /// Ends every session of a person but `keep`, and every family of tokens they ever granted: after a reset, a change of
-    /// password, or when they are disabled.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn end_all(&self, tx: &mut Tx, user_id: &str, keep: Option<&str>) -> Result<Vec<Revoked>, StoreError> {
-        sessions::end_all(tx, user_id, keep).await?;
-        let revoked = self.revoke(tx, Of::User(user_id)).await?;
-        self.tell(tx, &revoked, user_id, None).await?;
-        Ok(revoked)
-    }
-
-    /// Revokes families of tokens.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn revoke(&self, tx: &mut Tx, which: Of<'_>) -> Result<Vec<Revoked>, StoreError> {
-        let now = self.clock.now();
-        grants::revoke(tx, which, now, now.plus(self.lifetimes.token)).await
-    }
-
-    /// What was revoked in a transaction that is committed is dead in this process from now on.
-    pub fn ended(&self, revoked: &[Revoked]) {
-        let until = self.clock.now().plus(self.lifetimes.token);
-        for family in revoked {
-            self.live.revoke(&family.grant_id, until);
-        }
-    }
-
-    /// Queues a logout token for each client that had something and wants to be told (OpenID Connect Back-Channel Logout 2.5).
-    async fn tell(
-        &self,
-        tx: &mut Tx,
-        revoked: &[Revoked],
-        user_id: &str,
-        session_id: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let mut clients: Vec<&str> = revoked.iter().map(|family| family.client_id.as_str()).collect();
-        clients.sort_unstable();
-        clients.dedup();
-        for client_id in clients {
-            let wants = self.live.client(client_id).is_some_and(|c| c.client.backchannel_logout_uri.is_some());
-            if wants {
-                let delivery = LogoutDelivery {
-                    delivery_id: id::new("lgd", now, &*self.rng),
-                    client_id: client_id.to_owned(),
-                    user_id: user_id.to_owned(),
-                    session_id: session_id.map(str::to_owned),
-                    attempts: 0,
-                    next_at: now,
-                    expires_at: now.plus(TOLD),
-                };
-                logout_deliveries::insert(tx, &delivery).await?;
-            }
-        }
-        Ok(())
+        Ok((Fresh { session_id: session.session_id, cookies: self.cookies(value.expose()) }, ended))
     }
 
     /// Strengthens a session: same id, new cookie value. `None` when it ended, or someone else strengthened it, meanwhile.

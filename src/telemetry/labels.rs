@@ -106,6 +106,8 @@ labels! {
         Audit = "audit",
         /// The rest of `/api/…`.
         Api = "api",
+        /// `/login`, `/consent`, `/device`, `/account`: what people meet.
+        Pages = "pages",
         /// `/demo/…`.
         Demo = "demo",
         /// `/healthz`, `/readyz`, `/metrics`.
@@ -210,6 +212,19 @@ labels! {
         Tier = "tier",
         /// Everyone together.
         Ceiling = "ceiling",
+        /// Guesses of passwords and codes.
+        Guess = "guess",
+    }
+    /// What a person proved themselves with.
+    Factor as "factor" {
+        /// A password.
+        Password = "password",
+        /// A code of an authenticator app.
+        Totp = "totp",
+        /// A recovery code.
+        Recovery = "recovery",
+        /// A passkey.
+        Passkey = "passkey",
     }
     /// What a bucket answered.
     Limited as "result" {
@@ -319,14 +334,19 @@ impl Endpoint {
             _ if route.starts_with("/api/v1/audit/") => Self::Audit,
             _ if route.starts_with("/api/") => Self::Api,
             _ if route.starts_with("/demo") => Self::Demo,
+            _ if PAGES.iter().any(|page| route.starts_with(page)) => Self::Pages,
             _ => below_a_path(route).map_or(Self::Unknown, |own| Self::of(Some(own))),
         }
     }
 }
 
+/// How the routes of pages begin.
+const PAGES: [&str; 5] = ["/login", "/consent", "/device", "/account", "/callback"];
+
 /// The part of a route that is ours when the issuer has a path: the router has `/auth/oauth/token` beside `/oauth/token`.
 fn below_a_path(route: &str) -> Option<&str> {
-    let at = ["/oauth/", "/.well-known/"].into_iter().filter_map(|part| route.find(part)).min()?;
+    let parts = ["/oauth/", "/.well-known/"].into_iter().chain(PAGES);
+    let at = parts.filter_map(|part| route.find(part)).min()?;
     route.get(at..).filter(|_| at > 0)
 }
 
@@ -443,6 +463,8 @@ mod tests {
             (Some("/access/v1/evaluation"), Endpoint::Access),
             (Some("/api/v1/audit/events"), Endpoint::Audit),
             (Some("/demo/notes"), Endpoint::Demo),
+            (Some("/login"), Endpoint::Pages),
+            (Some("/auth/account/passkeys"), Endpoint::Pages),
             (Some("/auth/eu/oauth/token"), Endpoint::Token),
             (Some("/auth/eu/.well-known/jwks.json"), Endpoint::Jwks),
             (Some("/auth/eu/.well-known/oauth-protected-resource"), Endpoint::Metadata),

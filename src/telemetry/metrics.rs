@@ -3,8 +3,8 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Bucket, Ended, Endpoint, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass, Table, Tick,
-    TokenFormat, Verification,
+    Activity, Bucket, Ended, Endpoint, Factor, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass,
+    Table, Tick, TokenFormat, Verification,
 };
 use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
 
@@ -105,6 +105,7 @@ catalogue! {
         tokens_refused: OauthError = "stockade_token_refusals_total", "Token requests refused.";
         client_authentications: (AuthMethod, Outcome) =
             "stockade_client_authentications_total", "Authentications of clients.";
+        logins: (Factor, Outcome) = "stockade_logins_total", "Passwords, codes and passkeys checked; failed: too many at once.";
         introspections: Activity = "stockade_introspections_total", "Introspections answered.";
         revocations: () = "stockade_revocations_total", "Tokens revoked.";
         token_verifications: Verification = "stockade_token_verifications_total", "Access tokens presented and checked.";

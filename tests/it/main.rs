@@ -14,6 +14,7 @@ mod house;
 mod http;
 mod limits;
 mod live;
+mod login;
 mod manage;
 mod oauth;
 mod policy;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
+use stockade::accounts::{Occasion, Why};
 use stockade::base::{Clock, ManualClock, Secret, SystemRng, Timestamp};
 use stockade::http::browser::{Cookies, Site};
 use stockade::http::session::{Fresh, Lifetimes, Proof, Sessions};
 use stockade::http::{RequestInfo, TrustedProxies};
 use stockade::live::{self, Live};
-use stockade::model::{Acr, Grant, User};
+use stockade::model::{Acr, Event, Grant, User};
 use stockade::store::{Store, grants, users};
 
 use crate::support::stores::stores;
@@ -37,8 +38,7 @@ async fn stage(store: Store) -> Stage {
         users::insert(&mut tx, &User::new(id.to_owned(), name.to_owned(), START)).await.unwrap();
     }
     tx.commit().await.unwrap();
-    let lifetimes =
-        Lifetimes { whole: Duration::from_secs(3600), idle: Duration::from_secs(600), token: Duration::from_secs(600) };
+    let lifetimes = Lifetimes { whole: Duration::from_secs(3600), idle: Duration::from_secs(600) };
     let site = Site::new(ISSUER, &keys);
     let sessions = Sessions::new(site, store.clone(), Arc::clone(&live), lifetimes, time, Arc::new(SystemRng));
     Stage { store, clock, live, sessions }
@@ -59,10 +59,13 @@ impl Stage {
         let info = RequestInfo::read(headers, None, &TrustedProxies::default(), &*self.clock, &SystemRng);
         let before = self.sessions.find(headers).await.unwrap();
         let mut tx = self.store.begin().await.unwrap();
-        let from = (&info, headers);
-        let (fresh, revoked) = self.sessions.start(&mut tx, user_id, &proof(acr), from, before.as_ref()).await.unwrap();
+        let event = |kind, outcome| Event::new(kind, outcome, self.clock.now(), &SystemRng);
+        let on = Occasion { event: &event, why: Why::Ended, now: self.clock.now(), rng: &SystemRng };
+        let proven = proof(acr);
+        let started = self.sessions.start(&mut tx, (user_id, &proven), (&info, headers), before.as_ref(), &on).await;
+        let (fresh, ended) = started.unwrap();
         tx.commit().await.unwrap();
-        self.sessions.ended(&revoked);
+        ended.announce(&self.live);
         fresh
     }
 

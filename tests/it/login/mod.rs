@@ -1,0 +1,14 @@
+//! Tests of `login`: the pages, as a browser meets them.
+
+mod account;
+mod authenticator;
+mod browser;
+mod consent;
+mod device;
+mod guesses;
+mod pages;
+mod passkeys;
+mod passwords;
+mod second_step;
+mod sessions;
+mod stage;
