@@ -18,9 +18,3 @@ mod tour;
 mod two_processes;
 mod wire;
 mod workloads;
-
-/// Says that this machine's kernel does not let a test run; unlike a missing package, nothing can be installed for it.
-fn cannot(reason: &str) {
-    use std::io::Write as _;
-    writeln!(std::io::stderr(), "\nSKIPPED: {reason}").ok();
-}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use crate::support::limit_files;
 use crate::support::postgres::free_port;
 
 /// How long a debug build on a busy machine may take for what a person would call soon.
@@ -22,6 +23,14 @@ pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_stockade");
 /// The binary with an environment that holds nothing of this test run's own.
 pub(super) fn stockade() -> Command {
     let mut command = Command::new(BINARY);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
+    command
+}
+
+/// The binary, not ended by the signal that a process gets when a file would outgrow its limit.
+fn stockade_that_hears_of_limits() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
     command
 }
@@ -83,6 +92,11 @@ impl Process {
         assert!(status.expect("kill runs").success(), "signal {name}");
     }
 
+    /// From now on none of its files grows beyond `bytes`; `None` sets them free again. No privilege is needed for it.
+    pub(super) fn limit_files(&self, bytes: Option<u64>) {
+        limit_files(Command::new("prlimit"), self.pid(), bytes);
+    }
+
     /// Ends it as `kill -9` does.
     pub(super) fn kill(&self) {
         self.signal("KILL");
@@ -142,8 +156,16 @@ impl Stage {
 
     /// `stockade dev` in this directory, which may hold an earlier run's data.
     pub(super) async fn dev_in(data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::dev_as(stockade(), data, settings).await
+    }
+
+    /// `stockade dev` in this directory, whose files can be kept from growing: [`Process::limit_files`].
+    pub(super) async fn dev_limited(data: &Path) -> Self {
+        Self::dev_as(stockade_that_hears_of_limits(), data, &[]).await
+    }
+
+    async fn dev_as(mut command: Command, data: &Path, settings: &[(&str, &str)]) -> Self {
         let (port, ops) = (free_port(), free_port());
-        let mut command = stockade();
         command.args(["dev", "--listen", &format!("127.0.0.1:{port}"), "--ops-listen", &format!("127.0.0.1:{ops}")]);
         command.arg("--data").arg(data).envs(settings.iter().copied());
         std::fs::create_dir_all(data).expect("the data directory");

@@ -6,6 +6,15 @@ pub(crate) mod postgres;
 pub(crate) mod stores;
 
 use std::io::Write as _;
+use std::process::Command;
+
+/// Lets no file of a process grow beyond `bytes` (`None`: lets them grow), through `prlimit` of util-linux.
+pub(crate) fn limit_files(mut prlimit: Command, pid: u32, bytes: Option<u64>) {
+    let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    let done = prlimit.args(["--pid", &pid.to_string(), &format!("--fsize={soft}:unlimited")]).output();
+    let done = done.expect("prlimit runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
 
 /// Says that a test cannot run here and why. Where everything must run (`STOCKADE_REQUIRE=all`), that is a failure.
 pub(crate) fn skip(reason: &str) {

@@ -97,6 +97,35 @@ impl Server {
         run(&mut self.pg_ctl(&["-m", "immediate", "-w", "stop"]));
     }
 
+    /// From now on no file that its clients' backends write grows beyond `bytes`; `None` sets them free again. New
+    /// backends inherit it. The segments of its own log are 16 MiB from the start: with that as the limit, they go on.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let file = std::fs::read_to_string(self.home.join("data/postmaster.pid")).expect("it runs");
+        let postmaster: u32 = file.lines().next().and_then(|pid| pid.parse().ok()).expect("a pid");
+        let mut pids = vec![postmaster];
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+            let title = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if parent == Some(postmaster) && String::from_utf8_lossy(&title).starts_with("postgres: stockade ") {
+                pids.push(pid);
+            }
+        }
+        for pid in pids {
+            let mut prlimit = as_postgres("prlimit".as_ref());
+            prlimit.stdin(Stdio::null());
+            super::limit_files(prlimit, pid, bytes);
+        }
+    }
+
+    /// Runs SQL on one of its databases.
+    pub(crate) fn sql(&self, url: &str, sql: &str) {
+        let output = Command::new(self.bin.join("psql")).args(["-q", "-v", "ON_ERROR_STOP=1", "-c", sql, url]).output();
+        let output = output.expect("psql runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Starts it again after [`Server::stop`].
     pub(crate) fn start_again(&self) {
         assert!(self.try_start_again(), "{}", std::fs::read_to_string(self.log()).unwrap_or_default());
@@ -169,16 +198,19 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
+/// A program as the user that the server runs as.
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
 /// PostgreSQL refuses to run as root.
 fn postgres_user(bin: &Path, program: &str) -> Command {
-    let program = bin.join(program);
-    let mut command = if is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
+    let mut command = as_postgres(&bin.join(program));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
