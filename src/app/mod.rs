@@ -124,13 +124,16 @@ impl App {
         }
         let sealer = live::sealer(&config.crypto.seal_keys)?;
         let rotation = live::keys::settings_of(&config.oauth);
-        live::keys::keep(&store, &sealer, &rotation, &*clock, &*rng).await?;
         let log_key = live::keys::log_key(&store, &sealer, &*rng).await?;
         let issuer = config.server.issuer.as_str();
         let live = Arc::new(Live::load(store.clone(), Arc::clone(&sealer), issuer, Arc::clone(&clock)).await?);
         let (prometheus, metrics) = Prometheus::new();
         let metrics = Arc::new(metrics);
         store.count_in(Arc::clone(&metrics));
+        live.count_in(Arc::clone(&metrics));
+        // After what is there was read: a first key is a change like any other.
+        live::keys::keep(&store, &sealer, &rotation, &*clock, &*rng).await?;
+        live.refresh().await?;
         let settings = audit_log::Settings {
             origin: audit_log::checkpoint::origin(issuer),
             queue: config.audit_log.queue,

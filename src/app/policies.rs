@@ -24,6 +24,9 @@ pub(super) struct PolicyTree {
     pub(super) rng: Arc<dyn Rng>,
     /// The files of the last attempt, good or bad, so that a mistake is reported once.
     seen: Option<Files>,
+    /// Why the tree could not even be read, and how many looks have found it so; empty while it can.
+    unreadable: Vec<Problem>,
+    looks: u64,
 }
 
 impl PolicyTree {
@@ -35,7 +38,7 @@ impl PolicyTree {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Self {
-        Self { dir, engine, store, metrics, clock, rng, seen: None }
+        Self { dir, engine, store, metrics, clock, rng, seen: None, unreadable: Vec::new(), looks: 0 }
     }
 
     /// Looks whether the tree changed since the last look (`again`: loads it in any case) and puts it in force.
@@ -50,6 +53,9 @@ impl PolicyTree {
         };
         let loaded = match files {
             Ok(files) => {
+                if !std::mem::take(&mut self.unreadable).is_empty() {
+                    tracing::info!(looks = std::mem::take(&mut self.looks), "the policies can be read again");
+                }
                 if !again && self.seen.as_ref() == Some(&files) {
                     return Ok(Ok(()));
                 }
@@ -58,12 +64,18 @@ impl PolicyTree {
                 self.seen = Some(files);
                 loaded
             }
-            // Half-written or unreadable: say so once, and look again.
+            // Half-written or unreadable: say so once, count the rest, and look again.
             Err(problems) => {
-                let loaded = Err(problems);
+                self.looks += 1;
+                if !again && self.unreadable == problems {
+                    self.metrics.policy_loads.add(Load::Rejected);
+                    return Ok(Err(problems));
+                }
+                let loaded = Err(problems.clone());
                 if again || self.seen.take().is_some() {
                     self.record(&loaded).await?;
                 }
+                self.unreadable = problems;
                 loaded
             }
         };

@@ -10,6 +10,7 @@ use crate::crypto::keyring::KeyRing;
 use crate::policy::Principal;
 use crate::store::changes::{self, Topic, Watch};
 use crate::store::{StoreError, clients, keys, revocations};
+use crate::telemetry::labels::KeyChange;
 
 /// Where the follower of the denylist stands, kept beside the versions.
 const REVOCATION_SEQ: &str = "revocations.seq";
@@ -52,7 +53,9 @@ impl Live {
         }
         if changed(Topic::Keys) {
             let stored = keys::all(&mut reader).await?;
-            self.show(Arc::new(KeyRing::build(&stored, &self.sealer)?));
+            let ring = Arc::new(KeyRing::build(&stored, &self.sealer)?);
+            self.count_key_changes(&ring);
+            self.show(ring);
         }
         let mut seq = seen.get(REVOCATION_SEQ).copied().unwrap_or(0);
         if changed(Topic::Revocations) {
@@ -68,6 +71,25 @@ impl Live {
         *seen = versions;
         seen.insert(REVOCATION_SEQ.to_owned(), seq);
         Ok(())
+    }
+
+    /// Counts what a new ring changes, whoever made the change.
+    fn count_key_changes(&self, next: &KeyRing) {
+        let Some(metrics) = self.metrics.get() else { return };
+        let now = self.key_ring();
+        for key in next.stored() {
+            let before = now.stored().find(|before| before.kid == key.kid);
+            if before.is_none() {
+                metrics.key_changes.add(KeyChange::Published);
+            }
+            if key.retired_at.is_some() && before.is_none_or(|before| before.retired_at.is_none()) {
+                let at_once = key.expires_at == key.retired_at;
+                metrics.key_changes.add(if at_once { KeyChange::Compromised } else { KeyChange::Retired });
+            }
+        }
+        for _ in now.stored().filter(|before| !next.stored().any(|key| key.kid == before.kid)) {
+            metrics.key_changes.add(KeyChange::Deleted);
+        }
     }
 
     /// Publishes what the ring shows now.

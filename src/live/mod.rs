@@ -10,7 +10,7 @@ pub mod keys;
 mod users;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ use crate::crypto::{CryptoError, sha256};
 use crate::model::{AccessToken, Client, TokenDigest};
 use crate::policy::Principal;
 use crate::store::{self, Store, StoreError};
+use crate::telemetry::Metrics;
 
 /// How many opaque tokens are remembered.
 const OPAQUE_REMEMBERED: usize = 100_000;
@@ -78,6 +79,7 @@ pub struct Live {
     denylist: Denylist,
     opaque: Bounded<TokenDigest, Arc<AccessToken>>,
     users: users::Users,
+    metrics: OnceLock<Arc<Metrics>>,
     /// Versions of `changes` that are loaded.
     seen: tokio::sync::Mutex<HashMap<String, i64>>,
 }
@@ -105,10 +107,17 @@ impl Live {
             denylist: Denylist::default(),
             opaque: Bounded::new(OPAQUE_REMEMBERED),
             users: users::Users::new(),
+            metrics: OnceLock::new(),
             seen: tokio::sync::Mutex::default(),
         };
         live.refresh().await?;
         Ok(live)
+    }
+
+    /// Counts changes of the signing keys in `metrics` from now on.
+    pub fn count_in(&self, metrics: Arc<Metrics>) {
+        // The first stays: there is one catalogue a process.
+        self.metrics.set(metrics).ok();
     }
 
     /// The client with this id, disabled or not.

@@ -202,6 +202,17 @@ labels! {
         /// Broken: the last good one stays.
         Rejected = "rejected",
     }
+    /// What became of a signing key.
+    KeyChange as "change" {
+        /// It is there, and verifiers learn of it.
+        Published = "published",
+        /// It stops signing, at once or when its successor starts.
+        Retired = "retired",
+        /// It stopped at once, and so did its tokens.
+        Compromised = "compromised",
+        /// It is gone: the last of its tokens has died.
+        Deleted = "deleted",
+    }
     /// Which bucket was asked.
     Bucket as "bucket" {
         /// An address, before any cryptography.

@@ -3,8 +3,8 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Bucket, Ended, Endpoint, Factor, LabelSet, Limited, Load, OauthError, Point, Recorded, StatusClass,
-    Table, Tick, TokenFormat, Verification,
+    Activity, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point, Recorded,
+    StatusClass, Table, Tick, TokenFormat, Verification,
 };
 use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
 
@@ -115,6 +115,8 @@ catalogue! {
         limit_overflows: () = "stockade_limit_overflows_total",
             "Checks answered by a shared bucket because the table had no room for another key.";
         audit_events: (EventClass, Recorded) = "stockade_audit_events_total", "Events handed to the audit log.";
+        key_changes: KeyChange = "stockade_key_changes_total",
+            "Changes of the signing keys as this process saw them, whoever made them.";
         store_transactions: () = "stockade_store_transactions_total", "Transactions committed to SQLite's main file.";
         store_commits: () = "stockade_store_commits_total",
             "Commits of SQLite's main file; transactions that wait together share one.";

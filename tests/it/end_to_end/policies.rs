@@ -78,3 +78,34 @@ async fn a_schema_change_that_orphans_a_policy_is_refused() {
     rejection_recorded(&stage).await;
     assert_eq!(reads_notes(&stage, &token).await, 200, "the last good policies were lost");
 }
+
+/// One of the counters on `/metrics`.
+async fn counted(stage: &Stage, series: &str) -> u64 {
+    let url = format!("{}/metrics", stage.ops);
+    let text = stage.http.get(url).send().await.expect("an answer").text().await.expect("text");
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series} in:\n{text}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_policies_that_is_gone_is_logged_once_and_counted() {
+    let stage = Stage::dev().await;
+    let token = stage.token("DEMO", Some(stage.var("API"))).await;
+    let (there, aside) = (stage.data().join("policies"), stage.data().join("aside"));
+    let rejected = "stockade_policy_loads_total{result=\"rejected\"}";
+    for gone in 1..=2 {
+        let before = counted(&stage, rejected).await;
+        std::fs::rename(&there, &aside).expect("moved away");
+        until("four looks find nothing", || async { (counted(&stage, rejected).await >= before + 4).then_some(()) })
+            .await;
+        assert_eq!(reads_notes(&stage, &token).await, 200, "the last good policies were lost");
+        let printed = stage.process.printed();
+        let said = printed.matches("the policies were not loaded").count();
+        assert_eq!(said, gone, "one line each time it goes: {printed}");
+        std::fs::rename(&aside, &there).expect("moved back");
+        until("the policies are read again", || async {
+            (stage.process.printed().matches("the policies can be read again").count() == gone).then_some(())
+        })
+        .await;
+    }
+}

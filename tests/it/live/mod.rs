@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade::base::{Clock, ManualClock, Secret, SystemRng, Timestamp};
+use stockade::crypto::keys::generate;
 use stockade::crypto::rotation::Settings;
 use stockade::crypto::verify::TokenError;
 use stockade::crypto::{secret_text, sha256};
 use stockade::live::{Live, keys};
 use stockade::model::{AccessToken, Algorithm};
-use stockade::store::{Store, clients, revocations, tokens};
+use stockade::store::{Store, Tx, clients, keys as stored_keys, revocations, tokens};
+use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
 
 use crate::store::client;
@@ -217,5 +219,49 @@ async fn a_client_made_again_does_not_inherit_the_tokens_of_the_old_one() {
         tx.commit().await.expect("commit");
         live.refresh().await.expect("refreshed");
         assert_eq!(live.verify(&text, clock.now()).await, Err(TokenError::Revoked), "{}", test.name);
+    }
+}
+
+/// Every change is counted once in each process that serves, whoever makes it.
+#[tokio::test]
+async fn changes_of_signing_keys_are_counted_as_they_are_seen() {
+    for test in stores().await {
+        let clock = clock();
+        let live = live(&test.store, &clock).await;
+        let (prometheus, metrics) = Prometheus::new();
+        live.count_in(Arc::new(metrics));
+        let counts = || {
+            let text = prometheus.render();
+            let of = |change: &str| {
+                let series = format!("stockade_key_changes_total{{change=\"{change}\"}} ");
+                text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok()).expect("a counter")
+            };
+            ["published", "retired", "compromised", "deleted"].map(of)
+        };
+        live.refresh().await.expect("read");
+        assert_eq!(counts(), [0; 4], "{}: what was there before is no change", test.name);
+        let now = clock.now();
+        let later = now.plus(Duration::from_secs(60));
+        let old = live.key_ring().stored().next().expect("a key").kid.clone();
+        let sealer = stockade::live::sealer(&[Secret::new("a sealing key of thirty-two chars".to_owned())]);
+        let key = generate(Algorithm::EdDSA, &sealer.expect("long"), &SystemRng, now, later).expect("a key");
+        let seen = async |tx: Tx| {
+            tx.commit().await.expect("commit");
+            live.refresh().await.expect("read");
+            live.refresh().await.expect("and again");
+            counts()
+        };
+        let mut tx = test.store.begin().await.expect("begin");
+        stored_keys::insert(&mut tx, &key).await.expect("published");
+        assert_eq!(seen(tx).await, [1, 0, 0, 0], "{}", test.name);
+        let mut tx = test.store.begin().await.expect("begin");
+        stored_keys::set_retired(&mut tx, &old, now, later).await.expect("retired");
+        assert_eq!(seen(tx).await, [1, 1, 0, 0], "{}", test.name);
+        let mut tx = test.store.begin().await.expect("begin");
+        stored_keys::set_retired(&mut tx, &key.kid, now, now).await.expect("retired at once");
+        assert_eq!(seen(tx).await, [1, 1, 1, 0], "{}", test.name);
+        let mut tx = test.store.begin().await.expect("begin");
+        stored_keys::delete(&mut tx, &old).await.expect("deleted");
+        assert_eq!(seen(tx).await, [1, 1, 1, 1], "{}", test.name);
     }
 }
