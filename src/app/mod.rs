@@ -1,6 +1,7 @@
 //! The composition root: a configuration becomes parts, parts become two routers and the tasks that run beside them.
 //! Nothing is decided here; everything is connected here.
 
+mod inside;
 mod policies;
 mod routes;
 mod run;
@@ -31,6 +32,7 @@ use crate::policy::{Engine, Problem};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Prometheus};
 
+pub use inside::Inside;
 pub use run::{Bound, RunError};
 
 /// Why the service cannot start.

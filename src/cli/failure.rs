@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::config::ConfigError;
-use crate::registry::Mistake;
 
 /// Why a command failed, and with which exit code.
 #[derive(Debug)]
@@ -36,11 +35,6 @@ impl Failure {
             Self::Failed(messages) => Self::CannotTell(messages),
             other => other,
         }
-    }
-
-    /// Wrong usage: every mistake in what was said.
-    pub(super) fn mistakes(mistakes: &[Mistake]) -> Self {
-        Self::CannotTell(mistakes.iter().map(ToString::to_string).collect())
     }
 
     /// An error with everything that caused it.

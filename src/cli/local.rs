@@ -72,6 +72,11 @@ impl Local {
         Ok(Self { config, store, clock: SystemClock, rng: SystemRng, snapshot: OnceLock::new(), operator })
     }
 
+    /// Who works here.
+    pub(super) fn operator(&self) -> Principal {
+        self.operator.clone()
+    }
+
     /// The policies in force, loaded when the first decision needs them.
     pub(super) fn policies(&self) -> Result<Arc<Snapshot>, Failure> {
         if let Some(snapshot) = self.snapshot.get() {

@@ -2,6 +2,7 @@
 //! stderr; exit 0 is done or allowed, 1 failed or refused, 2 wrong usage or cannot tell. A command that opens the store
 //! does so as `Operator::"local"`, decided by policy and recorded like any other principal.
 
+mod api;
 mod audit;
 mod backup;
 mod check;
@@ -14,6 +15,7 @@ mod healthcheck;
 mod init;
 mod key;
 mod local;
+mod login;
 mod migrate;
 mod output;
 mod policy;
@@ -21,20 +23,19 @@ mod progress;
 mod serve;
 mod token;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use api::At;
 use failure::Failure;
 
 /// Fences an API: who is calling, whether they may, how often, and what happened.
 #[derive(Debug, Parser)]
 #[command(name = "stockade", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
-    /// The configuration file [default: stockade.toml of the working directory, when there is one]
-    #[arg(long, global = true, env = "STOCKADE_CONFIG", value_name = "FILE", hide_env_values = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    at: At,
     #[command(subcommand)]
     command: Command,
 }
@@ -62,6 +63,8 @@ enum Command {
     /// Look after the keys that sign tokens
     #[command(subcommand)]
     Key(key::Command),
+    /// Sign in to a server in a browser; other commands with --server then ask as you
+    Login(login::Args),
     /// Issue, look at and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -81,27 +84,42 @@ enum Command {
 
 /// Parses the arguments of this process, runs the command and gives its exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Dev(args) => dev::run(&args),
-        Command::Serve(args) => serve::run(&args, cli.config.as_deref()),
-        Command::Init(args) => init::run(&args),
-        Command::Check(args) => check::run(&args, cli.config.as_deref()),
-        Command::Config(command) => config_show::run(&command, cli.config.as_deref()),
-        Command::Migrate(args) => block_on(migrate::run(&args, cli.config.as_deref())),
-        Command::Backup(args) => block_on(backup::run(&args, cli.config.as_deref())),
-        Command::Client(command) => block_on(client::run(command, cli.config.as_deref())),
-        Command::Key(command) => block_on(key::run(&command, cli.config.as_deref())),
-        Command::Policy(command) => policy::run(&command, cli.config.as_deref()),
-        Command::Token(command) => block_on(token::run(command, cli.config.as_deref())),
-        Command::Audit(command) => block_on(audit::run(&command, cli.config.as_deref())),
-        Command::Healthcheck(args) => block_on(healthcheck::run(&args, cli.config.as_deref())),
-        Command::Completions(args) => generate::completions(&args),
-        Command::Man(args) => generate::man(&args),
+    let matches = definition().get_matches();
+    let done = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => dispatch(cli, &matches),
+        Err(error) => error.exit(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
+    // These work on a deployment, wherever it is.
+    let command = match cli.command {
+        Command::Client(command) => return block_on(client::run(command, &cli.at.settled(matches)?)),
+        Command::Key(command) => return block_on(key::run(&command, &cli.at.settled(matches)?)),
+        Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
+        command => command,
+    };
+    cli.at.store_only(matches, matches.subcommand_name().unwrap_or_default())?;
+    let config = cli.at.config.as_deref();
+    match command {
+        Command::Client(_) | Command::Key(_) | Command::Login(_) => Ok(()),
+        Command::Dev(args) => dev::run(&args),
+        Command::Serve(args) => serve::run(&args, config),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args, config),
+        Command::Config(command) => config_show::run(&command, config),
+        Command::Migrate(args) => block_on(migrate::run(&args, config)),
+        Command::Backup(args) => block_on(backup::run(&args, config)),
+        Command::Policy(command) => policy::run(&command, config),
+        Command::Token(command) => block_on(token::run(command, config)),
+        Command::Audit(command) => block_on(audit::run(&command, config)),
+        Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     }
 }
 

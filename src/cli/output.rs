@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::failure::Failure;
 
@@ -82,6 +83,16 @@ pub(super) fn record(format: Format, value: &impl Serialize, rows: &[(&str, Stri
         table.add_row([*name, value]);
     }
     trimmed(&table)
+}
+
+/// A value as people read it in a table: text as it is, lists with blanks between, `-` for none.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
 }
 
 /// Without the blanks that a table leaves at both ends of its lines.

@@ -43,11 +43,6 @@ impl Answer {
         Self { status: 201, location: Some(location), body: Some(body), ..Self::default() }
     }
 
-    /// 204.
-    pub(super) fn gone() -> Self {
-        Self { status: 204, ..Self::default() }
-    }
-
     /// With the state's tag.
     pub(super) fn tagged(self, etag: String) -> Self {
         Self { etag: Some(etag), ..self }

@@ -14,12 +14,13 @@ use super::permissions::{
 };
 use super::sent::{Sent, changed, invalid};
 use super::{Ctx, Shared};
+use crate::accounts::{self, Occasion, Why};
 use crate::base::Timestamp;
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Client, Event, event};
 use crate::registry::{Mistake, client};
 use crate::store::clients::{self, Stored};
-use crate::store::grants::{self, Of};
+use crate::store::grants::Of;
 use crate::store::{Handle, StoreError, Tx, consents};
 
 /// How long the last secret works beside a new one, unless it is said.
@@ -242,7 +243,7 @@ pub(super) async fn rotate(
     change.commit(&[event], Answer::ok(body).tagged(etag(&stored))).await
 }
 
-/// `DELETE /api/v1/clients/{id}`: the client, and what people granted it.
+/// `DELETE /api/v1/clients/{id}`: the client, and what people granted it. Answers what it was.
 pub(super) async fn delete(
     may: May<DeleteClient>,
     State(Shared(ctx)): State<Shared>,
@@ -257,10 +258,11 @@ pub(super) async fn delete(
     sent.matches(&etag(&before))?;
     let now = ctx.guard.clock.now();
     // What it holds is dead with it; what it could refresh must stay dead when another client takes the id.
-    let revoked = grants::revoke(&mut change.tx, Of::Client(&id), now, now.plus(ctx.rotation.keep)).await;
-    let revoked = revoked.map_err(broken)?.len();
+    let own = |kind, _| change::event(&ctx, &may, kind, &name(&id));
+    let occasion = Occasion { event: &own, why: Why::Deleted, now, rng: &*ctx.guard.rng };
+    let ended = accounts::revoke(&mut change.tx, Of::Client(&id), &occasion).await.map_err(broken)?;
     consents::forget_client(&mut change.tx, &id).await.map_err(broken)?;
     clients::delete(&mut change.tx, &id).await.map_err(broken)?;
-    let event = event_of(&ctx, &may, &id, "deleted").with("grants_revoked", revoked);
-    change.commit(&[event], Answer::gone()).await
+    let event = event_of(&ctx, &may, &id, "deleted").with("grants_revoked", ended.revoked.len());
+    change.commit(&[event], Answer::ok(client::view(&before.client))).await
 }

@@ -5,16 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::super::api::Api;
 use super::super::failure::Failure;
-use super::super::local::Local;
 use super::super::output::Output;
-use super::{changed, print};
-use crate::base::{Clock as _, Secret};
+use super::print;
 use crate::config::text;
-use crate::model::{Client, event};
-use crate::policy::Resource;
-use crate::registry::{Site, client};
-use crate::store::{StoreError, clients};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -82,26 +77,13 @@ pub(in crate::cli) struct Args {
     output: Output,
 }
 
-pub(super) async fn run(local: &Local, args: &Args) -> Result<(), Failure> {
-    let decision = local.permit(event::kind::CLIENT_CHANGED, "client:create", &Resource::client_registry()).await?;
-    let (client, secret) = build(local, args)?;
-    let mut tx = local.store.begin().await?;
-    match clients::insert(&mut tx, &client).await {
-        Err(StoreError::Conflict(_)) => return Err(taken(&args.id)),
-        Err(error) if error.is_unique_violation() => return Err(taken(&args.id)),
-        other => other?,
-    }
-    let event = changed(local, "client:create", &args.id, "created").decided(&decision);
-    local.commit(tx, &event.with("scope", client.scopes.join(" "))).await?;
-    print(args.output.output, &client, secret.as_ref())
+pub(super) async fn run(api: &Api, args: &Args) -> Result<(), Failure> {
+    let made = api.post("/api/v1/clients", &Value::Object(members(args)?)).await?;
+    print(args.output.output, &made.body)
 }
 
-fn taken(id: &str) -> Failure {
-    Failure::failed(format!("there is a client `{id}` already: choose another id, or delete that one first"))
-}
-
-/// The client, as the rules of all clients make it of what was said.
-fn build(local: &Local, args: &Args) -> Result<(Client, Option<Secret<String>>), Failure> {
+/// What is said of the client; the rules of all clients are the API's.
+fn members(args: &Args) -> Result<Map<String, Value>, Failure> {
     let mut sent = Map::from_iter([
         ("client_id".to_owned(), args.id.as_str().into()),
         ("grants".to_owned(), args.grants.as_slice().into()),
@@ -128,12 +110,7 @@ fn build(local: &Local, args: &Args) -> Result<(Client, Option<Secret<String>>),
         ("access_token_ttl_secs", args.ttl.map(|ttl| ttl.as_secs().into())),
     ];
     sent.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    let made = client::create(&sent, &Site::of(&local.config), local.clock.now(), &local.rng);
-    let mut made = made.map_err(|mistakes| Failure::mistakes(&mistakes))?;
-    let secret = client::uses_secrets(&made).then(|| client::new_secret(local.clock.now(), &local.rng));
-    let (secret, kept) = secret.unzip();
-    made.secrets.extend(kept);
-    Ok((made, secret))
+    Ok(sent)
 }
 
 fn read_jwks(file: &Path) -> Result<Value, Failure> {

@@ -11,8 +11,11 @@ async fn recorded(place: &Place) -> Vec<String> {
     let store = Store::open(&format!("sqlite:{}", place.path().join("stockade.db").display())).await.unwrap();
     let waiting = events::waiting_after(&mut store.read().await.unwrap(), 0, 100).await.unwrap();
     store.close().await;
+    let reads =
+        |rest: &[u8]| String::from_utf8_lossy(rest).contains("\"outcome\":\"allowed\",\"action\":\"client:show\"");
     waiting
         .into_iter()
+        .filter(|waiting| !reads(&waiting.row.rest))
         .map(|waiting| {
             let principal = waiting.row.principal.unwrap_or_default();
             format!("{principal} {} {}", waiting.row.outcome, String::from_utf8(waiting.row.rest).unwrap())

@@ -36,7 +36,7 @@ fn the_only_key_is_not_retired_unless_it_is_compromised() {
     let keys = place.json(&["key", "rotate", "--alg", "ES256"]);
     let kid = keys[0]["kid"].as_str().unwrap();
     let said = place.run(&["key", "retire", kid]);
-    assert!(said.code == 1 && said.err.contains("`stockade key rotate --alg ES256` first"), "{said:?}");
+    assert!(said.code == 1 && said.err.contains("nothing else signs ES256 now: rotate it first"), "{said:?}");
 
     let keys = place.json(&["key", "retire", kid, "--compromised"]);
     let active = of(&keys, "ES256", "active");

@@ -5,6 +5,7 @@ mod clients;
 mod dev;
 mod docs;
 mod keys;
+mod login;
 mod policies;
 mod setup;
 mod tokens;

@@ -51,5 +51,5 @@ fn while_the_policies_do_not_load_the_command_line_decides_by_the_shipped_ones_a
     let said = place.run(&["client", "disable", "app"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.err.contains("guard/core.cedar:1") && said.err.contains("inside this binary"), "{said:?}");
-    assert_eq!(place.json(&["audit", "query", "--action", "client:update"]).as_array().unwrap().len(), 1);
+    assert_eq!(place.json(&["audit", "query", "--action", "client:disable"]).as_array().unwrap().len(), 1);
 }

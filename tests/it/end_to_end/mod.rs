@@ -12,6 +12,7 @@ mod nginx;
 mod operations;
 mod policies;
 mod postgres_stage;
+mod remote;
 mod secrets;
 mod stage;
 mod tour;
