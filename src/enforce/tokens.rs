@@ -39,12 +39,12 @@ impl Jwks {
 
 impl Jwks {
     fn principal(&self, token: &AccessToken) -> Principal {
-        let key = (token.is_client(), Box::from(token.sub.as_str()));
+        let key = (token.speaks_for_client(), Box::from(token.sub.as_str()));
         if let Some(known) = self.principals.get(&key) {
             return known;
         }
         let principal = match key.0 {
-            true => Principal::token_client(&token.client_id),
+            true => Principal::token_client(&token.sub),
             false => Principal::user(&token.sub, &[], false),
         };
         self.principals.insert(key, principal.clone());

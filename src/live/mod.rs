@@ -201,6 +201,14 @@ impl Live {
         if token.is_client() {
             return Ok((token, client.principal.clone()));
         }
+        if token.speaks_for_client() {
+            // Exchanged by another client: its subject must live as well.
+            let subject = self.clients.load().get(&*token.sub).map(Arc::clone).ok_or(TokenError::Revoked)?;
+            if subject.client.disabled || token.iat.as_secs() < subject.client.created_at.as_secs() {
+                return Err(TokenError::Revoked);
+            }
+            return Ok((token, subject.principal.clone()));
+        }
         if token.gid.as_ref().is_some_and(|gid| self.denylist.contains(gid)) || self.denylist.contains(&token.sub) {
             return Err(TokenError::Revoked);
         }

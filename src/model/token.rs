@@ -79,6 +79,11 @@ impl AccessToken {
         self.gid.is_none() && self.sub == self.client_id
     }
 
+    /// Whether a client stands behind it: by itself, or through others that it called (RFC 8693).
+    pub fn speaks_for_client(&self) -> bool {
+        self.is_client() || (self.gid.is_none() && self.act.is_some())
+    }
+
     /// Whole seconds since the person authenticated; 0 of a token that no person stands behind.
     pub fn auth_age_secs(&self, now: Timestamp) -> u32 {
         self.auth_time.map_or(0, |at| u32::try_from(now.since(at).as_secs()).unwrap_or(u32::MAX))

@@ -32,6 +32,11 @@ impl Target {
         Self { uri: Arc::from(uri), tokens: TokenFormat::Jwt, alg: None, ttl: None, entity: Resource::api(uri) }
     }
 
+    /// The Cedar entity.
+    pub(super) fn entity(&self) -> &Resource {
+        &self.entity
+    }
+
     /// The signature of a client's tokens.
     pub(super) fn alg(&self, client: &LiveClient, settings: &Settings) -> Algorithm {
         client.client.access_token_alg.or(self.alg).unwrap_or(settings.default_alg)

@@ -72,7 +72,7 @@ fn cache_for(secs: u64) -> HeaderValue {
 /// The metadata document. It names the endpoints that are there; `subject_types_supported` and
 /// `id_token_signing_alg_values_supported` stand in it because readers of OpenID Connect Discovery 3 insist on them.
 pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -> Document {
-    let mut grants = vec![GrantType::ClientCredentials];
+    let mut grants = vec![GrantType::ClientCredentials, GrantType::TokenExchange];
     grants.extend(trusts_others.then_some(GrantType::JwtBearer));
     let methods = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
     let algs = json!(Algorithm::ALL.map(Algorithm::as_str));

@@ -2,6 +2,7 @@
 
 mod client_credentials;
 mod jwt_bearer;
+mod token_exchange;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -51,6 +52,7 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     match grant {
         GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
         GrantType::JwtBearer => jwt_bearer::grant(asked, &client, &form).await,
+        GrantType::TokenExchange => token_exchange::grant(asked, &client, &form).await,
         _ => Err(Error::UnsupportedGrantType.to(&client)),
     }
 }

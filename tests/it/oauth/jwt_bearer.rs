@@ -100,7 +100,7 @@ async fn a_workload_gets_the_token_of_the_client_that_it_may_act_as() {
         assert_eq!(event["data"]["assertion_subject"], "repo:acme/api:ref:refs/heads/main");
     }
     let metadata = ci.fence.get("/.well-known/oauth-authorization-server").await.json();
-    assert_eq!(metadata["grant_types_supported"], json!(["client_credentials", GRANT]));
+    assert!(metadata["grant_types_supported"].as_array().unwrap().contains(&json!(GRANT)), "{metadata}");
 }
 
 #[tokio::test]

@@ -52,7 +52,10 @@ async fn c13_what_the_metadata_names_is_there() {
             assert!([200, 405].contains(&fence.get(path).await.status.as_u16()), "{member}");
         }
     }
-    assert_eq!(document["grant_types_supported"], serde_json::json!(["client_credentials"]));
+    assert_eq!(
+        document["grant_types_supported"],
+        serde_json::json!(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
+    );
     let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
     for endpoint in ["token", "introspection", "revocation"] {
         assert_eq!(document[format!("{endpoint}_endpoint_auth_methods_supported")], serde_json::json!(methods));

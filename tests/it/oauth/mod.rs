@@ -14,3 +14,4 @@ mod limits;
 mod metadata;
 mod requests;
 mod revocation;
+mod token_exchange;
