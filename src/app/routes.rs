@@ -51,7 +51,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let proofs = Arc::new(Proofs::new(nonces(parts, "resource")));
     let guard = Arc::new(guard(parts, Arc::clone(&proofs))?);
     let fence = fence(parts, proofs)?;
-    let mut public = oauth(parts)?
+    let mut public = oauth(parts, Arc::clone(&guard))?
         .merge(login(parts)?)
         .merge(audit(parts, Arc::clone(&guard)))
         .merge(manage(parts, Arc::clone(&guard)))
@@ -72,7 +72,7 @@ fn edge(parts: &Parts, settings: edge::Settings) -> Edge {
     Edge::new(settings, Arc::clone(&parts.metrics), Arc::clone(&parts.clock), Arc::clone(&parts.rng))
 }
 
-fn oauth(parts: &Parts) -> Result<Router, StartError> {
+fn oauth(parts: &Parts, guard: Arc<Guard>) -> Result<Router, StartError> {
     let config = &parts.config;
     let ctx = oauth::Ctx {
         issuer: config.server.issuer.as_str().into(),
@@ -86,6 +86,10 @@ fn oauth(parts: &Parts) -> Result<Router, StartError> {
         rng: Arc::clone(&parts.rng),
         issuers: issuers(parts)?,
         nonces: nonces(parts, "token"),
+        site: parts.site.clone(),
+        sessions: parts.sessions.clone(),
+        flows: parts.flows.clone(),
+        guard,
         settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
     };
     Ok(oauth::router(ctx)?)

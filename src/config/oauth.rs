@@ -12,6 +12,12 @@ use crate::model::Algorithm;
 pub struct Oauth {
     /// Lifetime of access tokens, unless the client or the resource has its own.
     pub access_token_ttl: Duration,
+    /// How long a refresh token may lie unused.
+    pub refresh_token_ttl: Duration,
+    /// How long what a person granted can be refreshed at most.
+    pub grant_lifetime: Duration,
+    /// How long after its use the refresh token of a public client is still taken when the answer was lost.
+    pub refresh_grace: Duration,
     /// What access tokens may be signed with, the default first. Never empty.
     pub signing_algs: Vec<Algorithm>,
     /// `max-age` of the key set, and how long a key is published before it signs.
@@ -74,6 +80,9 @@ impl Default for Oauth {
     fn default() -> Self {
         Self {
             access_token_ttl: Duration::from_secs(600),
+            refresh_token_ttl: Duration::from_secs(14 * 86_400),
+            grant_lifetime: Duration::from_secs(90 * 86_400),
+            refresh_grace: Duration::from_secs(60),
             signing_algs: Algorithm::ALL.to_vec(),
             jwks_max_age: Duration::from_secs(300),
             key_lifetime: Duration::from_secs(90 * 86_400),
@@ -94,6 +103,9 @@ impl Oauth {
         let d = Self::default();
         let mut oauth = Self {
             access_token_ttl: r.parsed("oauth.access_token_ttl", d.access_token_ttl, ttl),
+            refresh_token_ttl: r.parsed("oauth.refresh_token_ttl", d.refresh_token_ttl, text::duration),
+            grant_lifetime: r.parsed("oauth.grant_lifetime", d.grant_lifetime, text::duration),
+            refresh_grace: r.parsed("oauth.refresh_grace", d.refresh_grace, text::duration),
             signing_algs: r.list("oauth.signing_algs", d.signing_algs.clone(), alg),
             jwks_max_age: r.parsed("oauth.jwks_max_age", d.jwks_max_age, text::duration),
             key_lifetime: r.parsed("oauth.key_lifetime", d.key_lifetime, text::duration),
@@ -115,6 +127,12 @@ impl Oauth {
         if oauth.signing_algs.is_empty() {
             r.wrong("oauth.signing_algs", "name at least one of ES256, EdDSA, RS256");
             oauth.signing_algs = d.signing_algs;
+        }
+        if oauth.refresh_token_ttl > oauth.grant_lifetime {
+            r.wrong("oauth.refresh_token_ttl", "must not be longer than `oauth.grant_lifetime`");
+        }
+        if oauth.refresh_grace > Duration::from_secs(600) {
+            r.wrong("oauth.refresh_grace", "choose at most \"10m\": a stolen token is worth something that long");
         }
         if oauth.key_lifetime < oauth.jwks_max_age.saturating_mul(2) {
             r.wrong("oauth.key_lifetime", "must be at least twice `oauth.jwks_max_age`, or keys overtake each other");

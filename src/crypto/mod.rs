@@ -8,6 +8,7 @@
 //! keyring      keys parsed once, headers pre-encoded       jwk        public keys in and out (RFC 7517, RFC 7638)
 //! jws          compact serialisation, both directions      verify     RFC 9068 access tokens, with a bounded cache
 //! assertion    RFC 7523 client assertions                  log_key    the Ed25519 key of log checkpoints
+//! id_token     OpenID Connect's
 //! password     Argon2id                                    hasher     the few threads that do it, and their queue
 //! dpop         RFC 9449 proofs                             seen       what came before, once only
 //! nonce        nonces of the server, without keeping any   foreign    JWTs that others issued
@@ -29,6 +30,7 @@ pub mod dpop;
 pub mod foreign;
 #[cfg(feature = "server")]
 pub mod hasher;
+pub mod id_token;
 pub mod jwk;
 pub mod jws;
 pub mod keyring;

@@ -85,6 +85,9 @@ pub struct Authorization {
     /// Who the client thinks will sign in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_hint: Option<String>,
+    /// The one person who will do (`id_token_hint`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// What a flow needs of the person, beyond being signed in.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use super::authorize::Code;
 use crate::telemetry::labels::OauthError;
 
 /// A refusal. What it carries is text of ours, never the caller's: it goes into a JSON string as it is.
@@ -19,8 +20,8 @@ pub(super) enum Error {
     InvalidClient,
     /// Bearer authentication where a client must authenticate as itself.
     InvalidToken,
-    /// A token of another client.
-    InvalidGrant,
+    /// A code, a refresh token or another grant that does not count, or not for this client.
+    InvalidGrant(&'static str),
     /// This client may not use this grant.
     UnauthorizedClient,
     /// No such grant.
@@ -37,6 +38,8 @@ pub(super) enum Error {
     InvalidAssertion(&'static str),
     /// Policy refuses.
     AccessDenied,
+    /// What the authorization endpoint would answer to a request that is pushed (RFC 9126 2.3).
+    Authorization(Code, &'static str),
     /// A kind of token that cannot be revoked (RFC 7009 2.2.1).
     UnsupportedTokenType,
     /// Over a limit; seconds to wait.
@@ -56,7 +59,8 @@ impl Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InvalidRequest(_)
-            | Self::InvalidGrant
+            | Self::InvalidGrant(_)
+            | Self::Authorization(..)
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
             | Self::InvalidScope(_)
@@ -78,7 +82,7 @@ impl Error {
             Self::Method(_) | Self::InvalidRequest(_) | Self::TooLarge => "invalid_request",
             Self::InvalidClient => "invalid_client",
             Self::InvalidToken => "invalid_token",
-            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope(_) => "invalid_scope",
@@ -87,6 +91,7 @@ impl Error {
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidAssertion(_) => "invalid_grant",
             Self::AccessDenied => "access_denied",
+            Self::Authorization(code, _) => code.as_str(),
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => "temporarily_unavailable",
             Self::Server => "server_error",
@@ -101,17 +106,18 @@ impl Error {
             Self::InvalidRequest(what)
             | Self::InvalidScope(what)
             | Self::InvalidTarget(what)
+            | Self::InvalidGrant(what)
+            | Self::Authorization(_, what)
             | Self::InvalidDpopProof(what) => what,
             Self::InvalidAssertion(what) => what,
             Self::UseDpopNonce => "make the DPoP proof again with the nonce of DPoP-Nonce",
             Self::TooLarge => "the body is larger than 64 KiB",
             Self::InvalidClient => "client authentication failed",
             Self::InvalidToken => "authenticate as a client, not with a bearer token",
-            Self::InvalidGrant => "the token was issued to another client",
             Self::UnauthorizedClient => "this client may not use this grant type",
-            Self::UnsupportedGrantType => "use grant_type=client_credentials",
+            Self::UnsupportedGrantType => "no such grant; the metadata lists those there are",
             Self::AccessDenied => "policy does not let this client have a token for this resource",
-            Self::UnsupportedTokenType => "only access tokens can be revoked",
+            Self::UnsupportedTokenType => "only access and refresh tokens can be revoked",
             Self::RateLimited(_) => "too many requests; wait as long as Retry-After says",
             Self::Overloaded(_) | Self::Unavailable => "try again as soon as Retry-After says",
             Self::Server => "something broke on our side; the request id finds it in the logs",
@@ -121,11 +127,13 @@ impl Error {
     /// The metric's label.
     pub(super) fn label(self) -> OauthError {
         match self {
-            Self::Method(_) | Self::InvalidRequest(_) | Self::TooLarge | Self::UnsupportedTokenType => {
-                OauthError::InvalidRequest
-            }
+            Self::Method(_)
+            | Self::InvalidRequest(_)
+            | Self::TooLarge
+            | Self::Authorization(..)
+            | Self::UnsupportedTokenType => OauthError::InvalidRequest,
             Self::InvalidClient | Self::InvalidToken => OauthError::InvalidClient,
-            Self::InvalidGrant => OauthError::InvalidGrant,
+            Self::InvalidGrant(_) => OauthError::InvalidGrant,
             Self::UnauthorizedClient => OauthError::UnauthorizedClient,
             Self::UnsupportedGrantType => OauthError::UnsupportedGrantType,
             Self::InvalidScope(_) => OauthError::InvalidScope,
@@ -195,7 +203,8 @@ mod tests {
             (E::TooLarge, 413, "invalid_request"),
             (E::InvalidClient, 401, "invalid_client"),
             (E::InvalidToken, 401, "invalid_token"),
-            (E::InvalidGrant, 400, "invalid_grant"),
+            (E::InvalidGrant("x"), 400, "invalid_grant"),
+            (E::Authorization(Code::RequestNotSupported, "x"), 400, "request_not_supported"),
             (E::UnauthorizedClient, 400, "unauthorized_client"),
             (E::UnsupportedGrantType, 400, "unsupported_grant_type"),
             (E::InvalidScope("x"), 400, "invalid_scope"),

@@ -12,10 +12,13 @@ use super::error::{Error, json};
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
 use super::{Shared, client_auth, limit};
+use crate::base::Timestamp;
+use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::verify::{Confirmation, TokenError};
 use crate::http::Info;
 use crate::model::event::kind;
-use crate::model::{AccessToken, Client, Outcome};
+use crate::model::{AccessToken, Acr, Actor, Client, Grant, Outcome, RefreshState, RefreshToken};
+use crate::store::{StoreError, grants, refresh_tokens};
 use crate::telemetry::labels::Activity;
 
 #[derive(Serialize)]
@@ -33,6 +36,24 @@ struct Active<'a> {
     jti: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<&'a Actor>,
+}
+
+/// What is said of a refresh token: to its client alone, so it has no audience.
+#[derive(Serialize)]
+struct ActiveRefresh<'a> {
+    active: bool,
+    scope: String,
+    client_id: &'a str,
+    exp: i64,
+    iat: i64,
+    sub: &'a str,
+    iss: &'a str,
 }
 
 /// As the token has it: one as a string, several as an array.
@@ -59,6 +80,14 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     let form = Form::parse(&body)?;
     let caller = client_auth::authenticate(asked, &headers, &form).await?;
     let token = form.get("token").ok_or_else(|| Error::InvalidRequest("token is missing").to(&caller))?;
+    if secret_text::check(token) == Some(Kind::RefreshToken) {
+        let found = refresh(asked, &caller.client, token).await.map_err(|error| {
+            tracing::warn!(error = %crate::telemetry::chain(&error), "a refresh token could not be looked up");
+            Error::Unavailable.to(&caller)
+        })?;
+        ctx.metrics.introspections.add(if found.is_some() { Activity::Active } else { Activity::Inactive });
+        return Ok(found.unwrap_or_else(inactive));
+    }
     let (response, reason) = match ctx.live.verify(token, asked.now).await {
         Ok(token) if may_know(&caller.client, &token) => (active(&ctx.issuer, &token)?, None),
         Ok(token) => {
@@ -86,6 +115,32 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     Ok(response)
 }
 
+/// What its own client learns of a refresh token that may still be used.
+async fn refresh(asked: &Asked<'_>, caller: &Client, text: &str) -> Result<Option<Response>, StoreError> {
+    let ctx = &asked.server.ctx;
+    let mut reader = ctx.store.read().await?;
+    let found = refresh_tokens::find(&mut reader, &secret_text::digest(text)).await?;
+    let usable = |token: &RefreshToken| token.state == RefreshState::Active && token.expires_at > asked.now;
+    let Some(token) = found.filter(usable) else { return Ok(None) };
+    let grant = grants::find(&mut reader, &token.grant_id).await?;
+    let own = |grant: &Grant| grant.client_id == caller.client_id && grant.created_at >= caller.created_at;
+    let Some(grant) = grant.filter(|grant| own(grant) && grant.is_live(asked.now)) else { return Ok(None) };
+    drop(reader);
+    if ctx.live.user(&grant.user_id).await?.is_none_or(|user| user.user.disabled) {
+        return Ok(None);
+    }
+    let said = ActiveRefresh {
+        active: true,
+        scope: grant.scopes.join(" "),
+        client_id: &grant.client_id,
+        exp: token.expires_at.as_secs(),
+        iat: token.issued_at.as_secs(),
+        sub: &grant.user_id,
+        iss: &ctx.issuer,
+    };
+    Ok(serde_json::to_vec(&said).ok().map(|body| json(StatusCode::OK, body)))
+}
+
 /// Whether `caller` is the token's client or one of its resource servers.
 fn may_know(caller: &Client, token: &AccessToken) -> bool {
     caller.client_id == token.client_id || token.aud.iter().any(|aud| caller.serves.contains(aud))
@@ -108,6 +163,9 @@ fn active(issuer: &str, token: &AccessToken) -> Result<Response, Error> {
         iss: issuer,
         jti: &token.jti,
         cnf: token.cnf_jkt.as_deref().map(|jkt| Confirmation { jkt }),
+        acr: token.acr.and_then(|level| Acr::try_from(level).ok()).map(Acr::as_str),
+        auth_time: token.auth_time.map(Timestamp::as_secs),
+        act: token.act.as_ref(),
     };
     let body = serde_json::to_vec(&said).map_err(|_| Error::Server)?;
     Ok(json(StatusCode::OK, body))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::record::Asked;
 use super::{Server, Settings};
 use crate::config::TokenFormat;
-use crate::live::LiveClient;
+use crate::live::{LiveClient, LiveUser};
 use crate::model::{Algorithm, Decision, DenyReason, GrantType};
 use crate::policy::{Facts, Resource};
 use crate::telemetry::labels::Point;
@@ -23,7 +23,7 @@ pub(super) struct Target {
     pub(super) tokens: TokenFormat,
     alg: Option<Algorithm>,
     ttl: Option<Duration>,
-    entity: Resource,
+    pub(super) entity: Resource,
 }
 
 impl Target {
@@ -92,7 +92,7 @@ pub(super) fn decide(
         return Granted { decision, scope: Box::from(""), by_scope: false };
     };
     let wanted = scopes.join(" ");
-    let facts = Facts::at(asked.now).scopes(&wanted).address(asked.info.address);
+    let facts = Facts::at(asked.now).scopes(&wanted).client(&client.client.client_id).address(asked.info.address);
     let start = ctx.clock.monotonic_ns();
     let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
     ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
@@ -100,4 +100,48 @@ pub(super) fn decide(
     let granted = Granted { by_scope: !said.refused.is_empty(), scope: scope.into(), decision: said.decision };
     ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
     granted
+}
+
+/// A person who lets a client act for them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Person<'a> {
+    pub(super) user: &'a LiveUser,
+    /// How strongly they authenticated.
+    pub(super) acr: u8,
+    /// How long ago.
+    pub(super) auth_age_secs: u32,
+}
+
+/// Decides for a client that acts for a person: the client may have no more than it registered, the person give no more than
+/// is theirs. Both are asked, in this order, and the policies that say so are those of both.
+pub(super) fn decide_for(
+    asked: &Asked<'_>,
+    client: &LiveClient,
+    person: &Person<'_>,
+    grant: GrantType,
+    target: &Target,
+    scopes: &[&str],
+) -> Granted {
+    let ctx = &asked.server.ctx;
+    let of_client = decide(asked, client, grant, target, scopes);
+    let Some(snapshot) = ctx.engine.snapshot().filter(|_| of_client.decision.is_allowed()) else { return of_client };
+    let scopes: Vec<&str> = of_client.scope.split(' ').filter(|scope| !scope.is_empty()).collect();
+    let facts = Facts {
+        acr: person.acr,
+        auth_age_secs: person.auth_age_secs,
+        client: &client.client.client_id,
+        ..Facts::at(asked.now).scopes(&of_client.scope).address(asked.info.address)
+    };
+    let start = ctx.clock.monotonic_ns();
+    let said = snapshot.issuance(&person.user.principal, grant.as_str(), &target.entity, &scopes, &facts);
+    ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
+    ctx.metrics.decisions.add((Point::Issuance, said.decision.denied));
+    let mut decision = said.decision;
+    if decision.is_allowed() {
+        decision.policies.extend(of_client.decision.policies);
+        decision.policies.sort_unstable();
+        decision.policies.dedup();
+    }
+    let by_scope = of_client.by_scope || !said.refused.is_empty();
+    Granted { decision, scope: said.scopes.join(" ").into(), by_scope }
 }

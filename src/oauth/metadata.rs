@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Settings;
 use super::error::Error;
 use crate::crypto::{b64url, dpop, sha256};
-use crate::model::{Algorithm, GrantType};
+use crate::model::{Acr, Algorithm, GrantType};
 
 /// A document with its validator.
 #[derive(Clone, Debug)]
@@ -69,28 +69,51 @@ fn cache_for(secs: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("public, max-age={secs}")).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
-/// The metadata document. It names the endpoints that are there; `subject_types_supported` and
-/// `id_token_signing_alg_values_supported` stand in it because readers of OpenID Connect Discovery 3 insist on them.
+/// The metadata document.
 pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -> Document {
-    let mut grants = vec![GrantType::ClientCredentials, GrantType::TokenExchange];
+    let mut grants = vec![
+        GrantType::AuthorizationCode,
+        GrantType::ClientCredentials,
+        GrantType::RefreshToken,
+        GrantType::TokenExchange,
+    ];
     grants.extend(trusts_others.then_some(GrantType::JwtBearer));
     let methods = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
+    let with_none = json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     let algs = json!(Algorithm::ALL.map(Algorithm::as_str));
+    let signing: Vec<_> = settings.signing_algs.iter().map(|alg| alg.as_str()).collect();
     let body = json!({
         "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/oauth/authorize"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
         "token_endpoint": format!("{issuer}/oauth/token"),
+        "userinfo_endpoint": format!("{issuer}/oauth/userinfo"),
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth/revoke"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
         "grant_types_supported": grants.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
-        "response_types_supported": [],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "require_pushed_authorization_requests": false,
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": [
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name",
+            "preferred_username", "updated_at", "email", "email_verified",
+        ],
+        "acr_values_supported": Acr::ALL.map(Acr::as_str),
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": methods,
+        "id_token_signing_alg_values_supported": signing,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "token_endpoint_auth_methods_supported": with_none,
         "token_endpoint_auth_signing_alg_values_supported": algs,
         "introspection_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_signing_alg_values_supported": algs,
-        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": with_none,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
     });

@@ -1,15 +1,19 @@
-//! The authorization server: metadata, token, introspection, revocation.
+//! The authorization server: authorization, tokens, introspection, revocation, userinfo, metadata.
 //!
 //! ```text
+//! GET  /oauth/authorize   address bucket -> request -> signed in, policy, consent -> code; else a page of room login
+//! POST /oauth/par         address bucket -> form -> client_auth -> the same check -> request_uri
 //! POST /oauth/token       address bucket -> form -> client_auth -> client bucket -> token/<grant>
 //! POST /oauth/introspect  address bucket -> form -> client_auth -> live token, if the caller may know
 //! POST /oauth/revoke      address bucket -> form -> client_auth -> denylist + event, one transaction
+//! GET  /oauth/userinfo    bearer token or proof (http::Guard) -> claims by scope
 //! GET  /.well-known/…     rendered once (metadata)
 //! ```
 //!
 //! Issuing a self-contained token reads memory and writes its audit event, nothing else. Errors are in [`error`], one enum
 //! with the status and code of each; every refusal is recorded, those of strangers folded.
 
+mod authorize;
 mod client_auth;
 mod cors;
 mod dpop;
@@ -17,14 +21,17 @@ mod error;
 mod form;
 mod introspect;
 mod issuance;
+mod issue;
 mod limit;
 mod metadata;
+mod par;
 mod record;
 mod revoke;
 mod scope;
 mod settings;
 mod token;
 pub mod trusted;
+mod userinfo;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +48,8 @@ use crate::crypto::CryptoError;
 use crate::crypto::assertion::{ClientKeys, Decoy};
 use crate::crypto::bounded::Bounded;
 use crate::crypto::nonce::Nonces;
+use crate::http::browser::Site;
+use crate::http::{Flows, Guard, Sessions};
 use crate::limits::Buckets;
 use crate::live::Live;
 use crate::policy::Engine;
@@ -73,6 +82,14 @@ pub struct Ctx {
     pub issuers: HashMap<Box<str>, trusted::TrustedIssuer>,
     /// Nonces that DPoP proofs must carry; `None`: they need none.
     pub nonces: Option<Nonces>,
+    /// Cookies and pages.
+    pub site: Site,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// Authorizations under way.
+    pub flows: Flows,
+    /// Checks the tokens that userinfo is shown.
+    pub guard: Arc<Guard>,
     /// From the configuration.
     pub settings: Settings,
 }
@@ -119,6 +136,9 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
     let mut router = Router::new();
     for prefix in prefixes {
         router = router
+            .route(&format!("{prefix}/oauth/authorize"), any(authorize::endpoint))
+            .route(&format!("{prefix}/oauth/par"), any(par::endpoint))
+            .route(&format!("{prefix}/oauth/userinfo"), any(userinfo::endpoint))
             .route(&format!("{prefix}/oauth/token"), any(token::endpoint))
             .route(&format!("{prefix}/oauth/introspect"), any(introspect::endpoint))
             .route(&format!("{prefix}/oauth/revoke"), any(revoke::endpoint))

@@ -17,6 +17,11 @@ pub(super) fn requested(text: Option<&str>) -> Result<Option<Vec<&str>>, Error> 
     Ok(Some(scopes))
 }
 
+/// Whether a scope only makes sense where a person signed in.
+pub(super) fn is_for_people(scope: &str) -> bool {
+    matches!(scope, "openid" | "offline_access")
+}
+
 /// `%x21 / %x23-5B / %x5D-7E`: what stands in a JSON string as it is.
 pub(super) fn is_scope_char(b: u8) -> bool {
     matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)

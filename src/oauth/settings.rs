@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use crate::config::{self, Issuance, ResourceServer};
 use crate::limits::{Limit, LimitError};
-use crate::model::Algorithm;
+use crate::model::{Algorithm, Client};
 
 /// Settings of the authorization server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Lifetime of access tokens, unless the client or the resource has its own.
     pub access_token_ttl: Duration,
+    /// How long a refresh token may lie unused.
+    pub refresh_token_ttl: Duration,
+    /// How long what a person granted can be refreshed at most.
+    pub grant_lifetime: Duration,
+    /// How long a used refresh token of a public client still counts, when its answer was lost.
+    pub refresh_grace: Duration,
+    /// What tokens are signed with, the default first.
+    pub signing_algs: Vec<Algorithm>,
     /// Signature of access tokens, unless the client or the resource has its own.
     pub default_alg: Algorithm,
     /// `max-age` of JWK Set and metadata.
@@ -40,6 +48,10 @@ impl Settings {
         let limit = |l: &config::RateLimit| Limit::new(l.count.get(), l.per, l.burst.get());
         Ok(Self {
             access_token_ttl: oauth.access_token_ttl,
+            refresh_token_ttl: oauth.refresh_token_ttl,
+            grant_lifetime: oauth.grant_lifetime,
+            refresh_grace: oauth.refresh_grace,
+            signing_algs: oauth.signing_algs.clone(),
             default_alg: oauth.default_alg(),
             jwks_max_age: oauth.jwks_max_age,
             resources: oauth.resources.clone(),
@@ -48,5 +60,11 @@ impl Settings {
             token_client: limit(&limits.token_client)?,
             address: limit(&limits.address)?,
         })
+    }
+
+    /// The signature of a client's ID tokens: RS256 unless it registered another, and what there is where that is switched off.
+    pub(super) fn id_token_alg(&self, client: &Client) -> Algorithm {
+        let wanted = client.id_token_alg();
+        if self.signing_algs.contains(&wanted) { wanted } else { self.default_alg }
     }
 }

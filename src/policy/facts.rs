@@ -17,6 +17,8 @@ pub(crate) type Extra<'a> = Option<(&'static str, &'a str)>;
 pub struct Facts<'a> {
     /// Scopes of the token, space-separated as on the wire (RFC 6749 3.3).
     pub scopes: &'a str,
+    /// Through which client, by its id; empty where there is none.
+    pub client: &'a str,
     /// When. Policies see whole seconds.
     pub now: Timestamp,
     /// The client's address, as far as trusted proxies vouch for it.
@@ -32,13 +34,14 @@ pub struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Nothing known but the time.
     pub fn at(now: Timestamp) -> Self {
-        Self { scopes: "", now, address: None, acr: 0, auth_age_secs: 0, ambient: Ambient::default() }
+        Self { scopes: "", client: "", now, address: None, acr: 0, auth_age_secs: 0, ambient: Ambient::default() }
     }
 
     /// What an access token says: scopes, and how and when its person authenticated.
     pub fn of_token(token: &'a AccessToken, now: Timestamp) -> Self {
         Self {
             scopes: &token.scope,
+            client: &token.client_id,
             acr: token.acr.unwrap_or(0),
             auth_age_secs: token.auth_age_secs(now),
             ..Self::at(now)
@@ -49,6 +52,12 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn scopes(self, scopes: &'a str) -> Self {
         Self { scopes, ..self }
+    }
+
+    /// Through a client.
+    #[must_use]
+    pub fn client(self, client: &'a str) -> Self {
+        Self { client, ..self }
     }
 
     /// With the peer's address.
@@ -62,6 +71,7 @@ impl<'a> Facts<'a> {
         let scopes: Vec<&str> = self.scopes.split(' ').filter(|s| !s.is_empty()).collect();
         let mut all = serde_json::Map::from_iter([
             ("scopes".to_owned(), scopes.into()),
+            ("client".to_owned(), self.client.into()),
             ("acr".to_owned(), self.acr.into()),
             ("authAgeSeconds".to_owned(), self.auth_age_secs.into()),
             ("now".to_owned(), whole_seconds(self.now).into()),
@@ -101,6 +111,7 @@ impl<'a> Facts<'a> {
         add(Reads::SCOPES, "scopes", &|| {
             Some(Value::new_set(self.scopes.split(' ').filter(|scope| !scope.is_empty()).map(text)))
         });
+        add(Reads::CLIENT, "client", &|| Some(text(self.client)));
         add(Reads::ACR, "acr", &|| Some(Value::new_long(self.acr.into())));
         add(Reads::AUTH_AGE, "authAgeSeconds", &|| Some(Value::new_long(self.auth_age_secs.into())));
         add(Reads::NOW, "now", &|| Some(Value::new_datetime(whole_seconds(self.now))));

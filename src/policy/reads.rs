@@ -12,7 +12,7 @@ use crate::base::Timestamp;
 
 /// A set of parts of the context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Reads(u8);
+pub(crate) struct Reads(u16);
 
 impl Reads {
     pub(crate) const SCOPES: Self = Self(1);
@@ -24,8 +24,9 @@ impl Reads {
     pub(crate) const BUDGET: Self = Self(64);
     /// What stands beside the facts: the scope, the grant, the class.
     pub(crate) const EXTRA: Self = Self(128);
+    pub(crate) const CLIENT: Self = Self(256);
     /// Everything.
-    pub(crate) const ALL: Self = Self(255);
+    pub(crate) const ALL: Self = Self(511);
 
     /// What `policy` reads. A policy that cannot be taken apart, or that uses the context as a whole, reads everything.
     pub(crate) fn of(policy: &Policy) -> Self {
@@ -56,6 +57,7 @@ impl Reads {
         let attr = access.get("attr")?;
         Some(match attr.as_str().or_else(|| attr.get(0)?.as_str())? {
             "scopes" => Self::SCOPES,
+            "client" => Self::CLIENT,
             "acr" => Self::ACR,
             "authAgeSeconds" => Self::AUTH_AGE,
             "now" => Self::NOW,
@@ -86,6 +88,7 @@ impl Reads {
         };
         let facts = Facts {
             scopes: if self.has(Self::SCOPES) { facts.scopes } else { same.scopes },
+            client: if self.has(Self::CLIENT) { facts.client } else { same.client },
             now: if self.has(Self::NOW) { Timestamp::from_secs(facts.now.as_secs()) } else { same.now },
             address: match facts.address {
                 Some(_) if !self.has(Self::IP) => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),

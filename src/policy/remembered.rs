@@ -83,9 +83,10 @@ pub(crate) struct ByFacts<K, V> {
 #[derive(Debug)]
 struct Made<K, V> {
     key: K,
-    /// With no scopes, which stand beside them.
+    /// With no scopes and no client, which stand beside them.
     facts: Facts<'static>,
     scopes: Box<str>,
+    client: Box<str>,
     extra: Option<(&'static str, Box<str>)>,
     value: V,
 }
@@ -104,11 +105,12 @@ impl<K: Copy + Eq + Hash, V: Clone> ByFacts<K, V> {
         make: impl FnOnce() -> Option<V>,
     ) -> Option<V> {
         let hash = self.hasher.hash_one((key, facts, extra));
-        let bare = Facts { scopes: "", ..*facts };
+        let bare = Facts { scopes: "", client: "", ..*facts };
         let same = |made: &&Made<K, V>| {
             made.key == key
                 && made.facts == bare
                 && *made.scopes == *facts.scopes
+                && *made.client == *facts.client
                 && made.extra.as_ref().map(|(name, value)| (*name, &**value)) == extra
         };
         if let Some(found) = self.known.read().get(&hash).and_then(|list| list.iter().find(same)) {
@@ -116,7 +118,14 @@ impl<K: Copy + Eq + Hash, V: Clone> ByFacts<K, V> {
         }
         let value = make()?;
         let extra = extra.map(|(name, value)| (name, value.into()));
-        let made = Made { key, facts: bare, scopes: facts.scopes.into(), extra, value: value.clone() };
+        let made = Made {
+            key,
+            facts: bare,
+            scopes: facts.scopes.into(),
+            client: facts.client.into(),
+            extra,
+            value: value.clone(),
+        };
         let mut known = self.known.write();
         if known.len() >= self.most {
             known.clear();

@@ -6,7 +6,7 @@
 //! cases:
 //!   - name: a reader lists notes
 //!     principal: reader                 # a name from above, or an entity such as Operator::"local"
-//!     scopes: notes:read                # also: acr, auth_age, ip, now, risk, feed_age, budget_left_bp, context
+//!     scopes: notes:read                # also: client, acr, auth_age, ip, now, risk, feed_age, budget_left_bp, context
 //!     route: GET /demo/notes            # or: action and resource, or: tier: CLASS, or: issue: { api, grant, scopes }
 //!     expect: allow                     # a case that expects nothing expects a denial
 //!     policies: [demo.notes.list]       # exactly the deciding ones, when given
@@ -106,6 +106,8 @@ struct Case {
     principal: Spelled,
     #[serde(default)]
     scopes: String,
+    #[serde(default)]
+    client: String,
     #[serde(default)]
     acr: u8,
     #[serde(default)]
@@ -213,6 +215,7 @@ fn answer(snapshot: &Snapshot, file: &File, case: &Case) -> Result<Answer, Strin
     let principal = Principal::of(uid, Some(entity), false);
     let facts = Facts {
         scopes: &case.scopes,
+        client: &case.client,
         now: case.now.unwrap_or(NOON),
         address: case.ip,
         acr: case.acr,

@@ -88,6 +88,12 @@ macro_rules! labels {
 labels! {
     /// What a request asked for, coarser than a route.
     Endpoint as "endpoint" {
+        /// `/oauth/authorize`.
+        Authorize = "authorize",
+        /// `/oauth/par`.
+        Par = "par",
+        /// `/oauth/userinfo`.
+        Userinfo = "userinfo",
         /// `/oauth/token`.
         Token = "token",
         /// `/oauth/introspect`.
@@ -161,6 +167,24 @@ labels! {
         TemporarilyUnavailable = "temporarily_unavailable",
         /// Broke on our side.
         ServerError = "server_error",
+    }
+    /// How a visit of the authorization endpoint ended.
+    Authorized as "result" {
+        /// With a code.
+        Code = "code",
+        /// At the login page.
+        Login = "login",
+        /// At the consent page.
+        Consent = "consent",
+        /// With an error.
+        Refused = "refused",
+    }
+    /// What came a second time.
+    Replayed as "kind" {
+        /// An authorization code.
+        Code = "code",
+        /// A refresh token whose successor was used.
+        Refresh = "refresh_token",
     }
     /// What introspection answered.
     Activity as "active" {
@@ -334,6 +358,9 @@ impl Endpoint {
     pub fn of(route: Option<&str>) -> Self {
         let Some(route) = route else { return Self::Unknown };
         match route {
+            "/oauth/authorize" => Self::Authorize,
+            "/oauth/par" => Self::Par,
+            "/oauth/userinfo" => Self::Userinfo,
             "/oauth/token" => Self::Token,
             "/oauth/introspect" => Self::Introspect,
             "/oauth/revoke" => Self::Revoke,

@@ -3,8 +3,8 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point, Recorded,
-    StatusClass, Table, Tick, TokenFormat, Verification,
+    Activity, Authorized, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point,
+    Recorded, Replayed, StatusClass, Table, Tick, TokenFormat, Verification,
 };
 use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
 
@@ -103,6 +103,8 @@ catalogue! {
         http_panics: () = "stockade_http_panics_total", "Handlers that panicked; each was answered with 500.";
         tokens_issued: (GrantType, TokenFormat) = "stockade_tokens_issued_total", "Access tokens issued.";
         tokens_refused: OauthError = "stockade_token_refusals_total", "Token requests refused.";
+        authorizations: Authorized = "stockade_authorizations_total", "Visits of the authorization endpoint.";
+        replays: Replayed = "stockade_replays_total", "Codes and refresh tokens that came again; each ended its family.";
         client_authentications: (AuthMethod, Outcome) =
             "stockade_client_authentications_total", "Authentications of clients.";
         logins: (Factor, Outcome) = "stockade_logins_total", "Passwords, codes and passkeys checked; failed: too many at once.";

@@ -77,7 +77,7 @@ fn accept(asked: &Asked<'_>, client: &LiveClient, issuer: &TrustedIssuer, assert
     let decision = match ctx.engine.snapshot() {
         None => Decision::deny(DenyReason::NoSnapshot, Arc::from("")),
         Some(snapshot) => {
-            let facts = Facts::at(asked.now).address(asked.info.address);
+            let facts = Facts::at(asked.now).client(&client.client.client_id).address(asked.info.address);
             let said = trusted::context(assertion);
             let context = snapshot.prepare(ACCEPT, None, &WireContext::new(&facts, Some(&said)));
             snapshot.decide_prepared(&client.principal, ACCEPT, &issuer.entity(), &context)

@@ -1,7 +1,10 @@
 //! `POST /oauth/token` (RFC 6749 3.2): one file a grant.
 
+mod authorization_code;
 mod client_credentials;
 mod jwt_bearer;
+mod person;
+mod refresh_token;
 mod token_exchange;
 
 use axum::extract::{Request, State};
@@ -50,9 +53,11 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     }
     dpop::prove(asked, &client, &headers, path.as_deref()).await?;
     match grant {
+        GrantType::AuthorizationCode => authorization_code::grant(asked, &client, &form).await,
         GrantType::ClientCredentials => client_credentials::grant(asked, &client, &form).await,
         GrantType::JwtBearer => jwt_bearer::grant(asked, &client, &form).await,
+        GrantType::RefreshToken => refresh_token::grant(asked, &client, &form).await,
         GrantType::TokenExchange => token_exchange::grant(asked, &client, &form).await,
-        _ => Err(Error::UnsupportedGrantType.to(&client)),
+        GrantType::DeviceCode => Err(Error::UnsupportedGrantType.to(&client)),
     }
 }

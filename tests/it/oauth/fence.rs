@@ -13,14 +13,17 @@ use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
 use serde_json::Value;
 use stockade::audit_log::{self, AuditLog};
-use stockade::base::{Clock, ManualClock, Secret, SystemRng, Timestamp};
+use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
 use stockade::config::{Issuance, ResourceServer, TokenFormat};
 use stockade::crypto::nonce::Nonces;
 use stockade::crypto::rotation::{self, Step};
 use stockade::crypto::seal::Sealer;
 use stockade::crypto::secret_text::{self, Kind};
 use stockade::crypto::{b64url, keys, sha256};
-use stockade::http::{Edge, edge};
+use stockade::http::browser::Site;
+use stockade::http::dpop::Proofs;
+use stockade::http::session::Lifetimes;
+use stockade::http::{Callers, Coarse, Edge, Flows, Guard, Sessions, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
 use stockade::model::client::ClientSecret;
@@ -64,6 +67,10 @@ pub(crate) fn wish() -> Wish {
         nonces: false,
         settings: Settings {
             access_token_ttl: Duration::from_secs(600),
+            refresh_token_ttl: Duration::from_secs(14 * 86_400),
+            grant_lifetime: Duration::from_secs(90 * 86_400),
+            refresh_grace: Duration::from_secs(60),
+            signing_algs: Algorithm::ALL.to_vec(),
             default_alg: Algorithm::ES256,
             jwks_max_age: Duration::from_secs(300),
             resources: vec![ResourceServer {
@@ -87,6 +94,7 @@ pub(crate) struct Fence {
     pub(crate) live: Arc<Live>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) audit: AuditLog,
+    pub(crate) site: Site,
     router: Router,
     prometheus: Prometheus,
     sealer: Arc<Sealer>,
@@ -126,7 +134,12 @@ impl Fence {
     }
 
     pub(crate) async fn with(wish: Wish) -> Self {
-        let fence = Self::on(stores::sqlite().await, Arc::new(ManualClock::at(START)), wish).await;
+        Self::populated(stores::sqlite().await, wish).await
+    }
+
+    /// With the usual clients, on a store that is new.
+    pub(crate) async fn populated(store: TestStore, wish: Wish) -> Self {
+        let fence = Self::on(store, Arc::new(ManualClock::at(START)), wish).await;
         fence.add(fence.secret_client("app")).await;
         fence.add(Client { serves: vec![API.to_owned()], ..fence.secret_client("rs") }).await;
         let public = Client {
@@ -179,23 +192,45 @@ impl Fence {
                 while stopped.changed().await.is_ok() {}
             });
         }
+        let keys = [Secret::new(SEAL_KEY.to_owned())];
+        let site = Site::new(wish.issuer, &keys);
+        let lifetimes = Lifetimes { whole: Duration::from_secs(7 * 86_400), idle: Duration::from_secs(86_400) };
+        let (at, random) = (|| Arc::clone(&time), || Arc::clone(&rng) as Arc<dyn Rng>);
+        let sessions = Sessions::new(site.clone(), store.store.clone(), Arc::clone(&live), lifetimes, at(), random());
+        let flows = Flows::new(site.clone(), Arc::clone(&sealer), at(), random());
+        let limits = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
+        let guard = Guard {
+            callers: Callers::Tokens { audience: Arc::from(wish.issuer), live: Arc::clone(&live) },
+            engine: Arc::clone(&engine),
+            audit: audit.clone().into(),
+            coarse: Coarse::new(Arc::clone(&limits), wish.settings.address, Arc::clone(&metrics), at()),
+            proofs: Arc::new(Proofs::new(None)),
+            metrics: Arc::clone(&metrics),
+            clock: at(),
+            rng: random(),
+        };
         let ctx = Ctx {
             issuer: Arc::from(wish.issuer),
             live: Arc::clone(&live),
             store: store.store.clone(),
             engine: Arc::clone(&engine),
             audit: audit.clone(),
-            limits: Arc::new(Buckets::new(limits::Settings::default(), &SystemRng)),
+            limits,
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&time),
             rng: Arc::clone(&rng) as _,
             issuers: wish.issuers.into_iter().map(|one| (Box::from(&*one.issuer), one)).collect(),
             nonces: wish.nonces.then(|| Nonces::derived(&Secret::new(SEAL_KEY.to_owned()), "token")),
+            site: site.clone(),
+            sessions,
+            flows,
+            guard: Arc::new(guard),
             settings: wish.settings,
         };
         let edge = Edge::new(edge::Settings::default(), metrics, time, rng);
         let router = edge.wrap(stockade::oauth::router(ctx).unwrap());
-        Self { clock, store, live, engine, audit, router, prometheus, sealer, secrets: Mutex::default(), _stop: stop }
+        let secrets = Mutex::default();
+        Self { clock, store, live, engine, audit, site, router, prometheus, sealer, secrets, _stop: stop }
     }
 
     /// A confidential client with a secret, not yet stored. See [`Fence::secret`].
@@ -280,7 +315,16 @@ impl Fence {
         if path.starts_with("/oauth/") || error {
             assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"), "{path}: {answer:?}");
         }
-        if error {
+        let page =
+            path.ends_with("/oauth/authorize") && answer.header(header::CONTENT_TYPE) != Some("application/json");
+        if page && !answer.status.is_redirection() {
+            assert_eq!(answer.header(header::CONTENT_TYPE), Some("text/html; charset=utf-8"), "{path}: {answer:?}");
+            let policy = answer.header(header::CONTENT_SECURITY_POLICY).unwrap();
+            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        } else if path.ends_with("/oauth/userinfo") && error {
+            let kind = answer.header(header::CONTENT_TYPE);
+            assert!(matches!(kind, Some("application/problem+json" | "application/json")), "{path}: {answer:?}");
+        } else if error {
             assert_eq!(answer.header(header::CONTENT_TYPE), Some("application/json"), "{path}: {answer:?}");
             let body = answer.json();
             let members: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
@@ -294,8 +338,13 @@ impl Fence {
         let text = format!("{answer:?}");
         let leaked =
             self.secrets.lock().iter().any(|secret| secret_text::check(secret).is_some() && text.contains(secret));
-        let issued = path.ends_with("/oauth/token") && !error;
+        let issued = path.ends_with("/oauth/token") && !error || answer.status.is_redirection();
         assert!(!leaked || issued, "{path} answered with a secret");
+    }
+
+    /// Remembers a secret that must not turn up where it does not belong.
+    pub(crate) fn keep_secret(&self, secret: &str) {
+        self.secrets.lock().push(secret.to_owned());
     }
 
     /// Posts a form, with Basic authentication of `client` when there is one.

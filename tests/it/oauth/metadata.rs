@@ -49,17 +49,29 @@ async fn c13_what_the_metadata_names_is_there() {
     for (member, value) in document.as_object().unwrap() {
         if member.ends_with("_endpoint") || member.ends_with("_uri") {
             let path = value.as_str().unwrap().strip_prefix(ISSUER).unwrap();
-            assert!([200, 405].contains(&fence.get(path).await.status.as_u16()), "{member}");
+            // Without what they want they say so; 404 is what is not there.
+            let status = fence.get(path).await.status.as_u16();
+            assert!([200, 400, 401, 405].contains(&status), "{member}: {status}");
         }
     }
     assert_eq!(
         document["grant_types_supported"],
-        serde_json::json!(["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"])
+        serde_json::json!([
+            "authorization_code",
+            "client_credentials",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ])
     );
     let methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
-    for endpoint in ["token", "introspection", "revocation"] {
-        assert_eq!(document[format!("{endpoint}_endpoint_auth_methods_supported")], serde_json::json!(methods));
+    assert_eq!(document["introspection_endpoint_auth_methods_supported"], serde_json::json!(methods));
+    for endpoint in ["token", "revocation"] {
+        let member = &document[format!("{endpoint}_endpoint_auth_methods_supported")];
+        assert_eq!(member, &serde_json::json!([&methods[..], &["none"]].concat()));
     }
+    assert_eq!(document["response_types_supported"], serde_json::json!(["code"]));
+    assert_eq!(document["code_challenge_methods_supported"], serde_json::json!(["S256"]));
+    assert_eq!(document["request_uri_parameter_supported"], false, "which would be true if it were not said");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
-//! The authorization server over HTTP, in process. Tests are named after the rules of the conformance list: B are those
-//! of the token endpoint, C those of introspection, revocation, metadata and keys.
+//! The authorization server over HTTP, in process. Tests are named after the rules of the conformance list: A are those
+//! of the authorization endpoint, B of the token endpoint, C those of introspection, revocation, metadata and keys.
 
 mod assertions;
+mod authorize;
 mod client_auth;
+mod codes;
 mod cors;
 mod counts;
 mod dpop;
@@ -12,6 +14,10 @@ mod issuance;
 mod jwt_bearer;
 mod limits;
 mod metadata;
+mod par;
+pub(crate) mod people;
+mod refresh;
 mod requests;
 mod revocation;
 mod token_exchange;
+mod userinfo;

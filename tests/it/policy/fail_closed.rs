@@ -10,7 +10,7 @@ use stockade::policy::{Engine, Facts, Files, Principal, Question, Resource, Snap
 const SCHEMA: &str = r#"
 namespace Stockade {
   type Risk = { level: Long, feedAgeSeconds: Long };
-  type Ctx = { scopes: Set<String>, acr: Long, authAgeSeconds: Long, now: datetime, ip?: ipaddr, risk: Risk, budgetLeftBp: Long };
+  type Ctx = { scopes: Set<String>, client: String, acr: Long, authAgeSeconds: Long, now: datetime, ip?: ipaddr, risk: Risk, budgetLeftBp: Long };
   entity Role in [Role];
   entity User in [Role] { disabled: Bool };
   entity Doc { level: Long };

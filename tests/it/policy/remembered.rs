@@ -15,10 +15,11 @@ use stockade::policy::{Facts, Files, Principal, Question, Resource, Snapshot, Wi
 const START: i64 = 1_800_000_000;
 
 /// Each looks at another part of the context, or at none.
-const CONDITIONS: [&str; 10] = [
+const CONDITIONS: [&str; 11] = [
     "true",
     "principal.disabled",
     "context.scopes.contains(\"a\")",
+    "context.client == \"c\"",
     "context.acr >= 2",
     "context.authAgeSeconds < 300",
     "context.now < datetime(\"2027-01-15T08:00:01Z\")",
@@ -61,8 +62,10 @@ fn text(policies: &[Policy]) -> String {
 fn facts() -> impl Strategy<Value = Facts<'static>> {
     let scopes = prop::sample::select(vec!["", "a", "b", "a b"]);
     let address = prop::sample::select(vec![None, Some("10.0.0.1"), Some("192.0.2.1")]);
+    let scopes = (scopes, prop::sample::select(vec!["", "c", "d"]));
     (scopes, address, 0..4_u8, 0..3_u32, 0..3_i64, 0..3_u8, any::<bool>()).prop_map(
-        |(scopes, address, acr, age, second, risk_level, spent)| Facts {
+        |((scopes, client), address, acr, age, second, risk_level, spent)| Facts {
+            client,
             address: address.map(|text| text.parse::<IpAddr>().expect("an address")),
             acr,
             auth_age_secs: age * 200,
@@ -77,6 +80,7 @@ fn plain(set: &PolicySet, facts: &Facts<'_>) -> (bool, Vec<String>) {
     let uid = |text: &str| text.parse::<EntityUid>().expect("an entity");
     let mut context = json!({
         "scopes": facts.scopes.split(' ').filter(|s| !s.is_empty()).collect::<Vec<_>>(),
+        "client": facts.client,
         "acr": facts.acr,
         "authAgeSeconds": facts.auth_age_secs,
         "now": { "__extn": { "fn": "datetime", "arg": facts.now.to_string().replace(".000000", "") } },
@@ -122,9 +126,9 @@ proptest! {
             let reasons: Vec<String> = found.policies.iter().map(ToString::to_string).collect();
             prop_assert_eq!((found.is_allowed(), reasons), plain(&set, facts), "{:?} under {}", facts, text);
             // The same parts, sent from outside over other facts of ours.
-            let sent = json!({ "acr": facts.acr, "authAgeSeconds": facts.auth_age_secs,
+            let sent = json!({ "acr": facts.acr, "client": facts.client, "authAgeSeconds": facts.auth_age_secs,
                 "scopes": facts.scopes.split(' ').filter(|s| !s.is_empty()).collect::<Vec<_>>() });
-            let ours = Facts { acr: 0, auth_age_secs: 0, scopes: "", ..*facts };
+            let ours = Facts { acr: 0, auth_age_secs: 0, scopes: "", client: "", ..*facts };
             let wire = WireContext::new(&ours, sent.as_object());
             let outside = snapshot.decide_wire(&principal, "notes:list", None, &resource, &wire);
             prop_assert_eq!(&outside, &found, "{:?} under {}", facts, text);

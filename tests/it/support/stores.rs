@@ -28,3 +28,10 @@ pub(crate) async fn sqlite() -> TestStore {
     store.migrate().await.expect("SQLite migrates");
     TestStore { name: "SQLite", store, _dir: Some(dir) }
 }
+
+/// The store at a URL, migrated. What it needs must outlive it.
+pub(crate) async fn at(name: &'static str, url: &str) -> TestStore {
+    let store = Store::open(url).await.expect("the store opens");
+    store.migrate().await.expect("it migrates");
+    TestStore { name, store, _dir: None }
+}
