@@ -22,6 +22,7 @@ mod policy;
 mod progress;
 mod serve;
 mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,9 @@ enum Command {
     /// Register and manage OAuth clients
     #[command(subcommand)]
     Client(client::Command),
+    /// Add and manage the people who sign in
+    #[command(subcommand)]
+    User(user::Command),
     /// Look after the keys that sign tokens
     #[command(subcommand)]
     Key(key::Command),
@@ -115,6 +119,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Migrate(args) => block_on(migrate::run(&args, config)),
         Command::Backup(args) => block_on(backup::run(&args, config)),
         Command::Policy(command) => policy::run(&command, config),
+        Command::User(command) => block_on(user::run(command, config)),
         Command::Token(command) => block_on(token::run(command, config)),
         Command::Audit(command) => block_on(audit::run(&command, config)),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),

@@ -170,6 +170,11 @@ impl Resource {
         Self::plain("ClientRegistry", "main")
     }
 
+    /// The registry of people.
+    pub fn user_registry() -> Self {
+        Self::plain("UserRegistry", "main")
+    }
+
     /// The signing keys.
     pub fn key_store() -> Self {
         Self::plain("KeyStore", "main")

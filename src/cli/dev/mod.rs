@@ -74,7 +74,8 @@ async fn start(place: &Place, config: Config, tour: bool) -> Result<(), Failure>
     let bound = app.bind().await?;
     let people = place.people().await?;
     app.live().refresh().await.map_err(|e| Failure::chain(&e))?;
-    place.tell(&people)?;
+    let password = place.person().await?;
+    place.tell(&people, &password)?;
     let stopped = serve::stopped()?;
     if !tour {
         greet(place);

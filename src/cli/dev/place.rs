@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use super::super::failure::Failure;
 use super::super::init;
 use super::super::local::Local;
-use crate::base::{Clock as _, Secret};
+use super::super::user;
+use crate::base::{Clock as _, Secret, id};
 use crate::config;
+use crate::crypto::password::{self, Password};
 use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::{b64url, compare};
 use crate::model::client::ClientSecret;
-use crate::model::{AuthMethod, Client, GrantType, Outcome, event};
+use crate::model::{AuthMethod, Client, CredentialKind, GrantType, Outcome, User, event};
 use crate::policy::Resource;
-use crate::store::clients;
+use crate::store::{clients, credentials, users};
 
 /// A client of the demo: the prefix of its variables, its id, its scopes, and whether its tokens are for the demo API.
 pub(super) struct Demo {
@@ -32,6 +34,9 @@ const DEMO: [Demo; 5] = [
     Demo { variable: "ADMIN", id: "admin", scopes: &["admin"], for_notes: false },
     Demo { variable: "PDP", id: "pdp", scopes: &["pdp"], for_notes: false },
 ];
+
+/// Who signs in at the demo.
+const DEMO_USER: &str = "demo";
 
 /// Ids and secrets, as `dev.env` has them.
 #[derive(Clone, Debug)]
@@ -122,6 +127,9 @@ impl Place {
              [policy]\ndir = \"policies\"\n\n\
              # A debug build on a busy machine needs longer than a service to commit.\n\
              [audit_log]\npatience = \"2s\"\n\n\
+             [login]\naddress_guesses = \"1000/s burst 2000\"\n\
+             scopes = [{{ name = \"notes:read\", words = \"Read your notes\" }}, \
+             {{ name = \"notes:write\", words = \"Write notes in your name\" }}]\n\n\
              [limits]\naddress = \"10000/s burst 20000\"\ntoken_address = \"5000/s burst 10000\"\n\
              token_client = \"5000/s burst 10000\"\naccess_client = \"100000/s burst 200000\"\n"
         )
@@ -203,8 +211,54 @@ impl Place {
         Ok(Credentials { id: demo.id, secret })
     }
 
+    /// Somebody who signs in, with a password only. The password of the last start is kept.
+    pub(super) async fn person(&self) -> Result<Secret<String>, Failure> {
+        let file = self.config();
+        let local = Local::open(Some(&file)).await?;
+        let kept = fs::read_to_string(self.env_file()).unwrap_or_default();
+        let kept = variable(&kept, "DEMO_PASSWORD");
+        let found = users::find_by_username(&mut local.store.read().await?, DEMO_USER).await?;
+        let held = match &found {
+            Some(stored) => credentials::of_user(&mut local.store.read().await?, &stored.user.user_id).await?,
+            None => Vec::new(),
+        };
+        let fits = |text: &String| {
+            let hash = held.iter().find(|one| one.kind == CredentialKind::Password);
+            let stored = hash.and_then(|one| std::str::from_utf8(&one.body).ok());
+            let typed = Password::new(text.clone()).ok();
+            typed.zip(stored).is_some_and(|(typed, stored)| password::verify(&typed, stored).fits())
+        };
+        if let Some(kept) = kept.filter(fits) {
+            local.store.close().await;
+            return Ok(Secret::new(kept));
+        }
+        let now = local.clock.now();
+        let action = if found.is_some() { "user:update" } else { "user:create" };
+        let decision = local.permit(event::kind::USER_CHANGED, action, &Resource::user_registry()).await?;
+        let made = user::generated(&local.rng);
+        let typed = Password::new(made.expose().clone()).map_err(|e| Failure::failed(e.to_string()))?;
+        let mut tx = local.store.begin().await?;
+        let user_id = match found {
+            Some(stored) => stored.user.user_id,
+            None => {
+                let new = User::new(id::new("usr", now, &local.rng), DEMO_USER.to_owned(), now);
+                users::insert(&mut tx, &new).await?;
+                new.user_id
+            }
+        };
+        credentials::delete_kind(&mut tx, &user_id, CredentialKind::Password).await?;
+        credentials::insert(&mut tx, &user::credential(&local, &user_id, &typed)?).await?;
+        local.commit(tx, &user::changed(&local, action, &user_id, "demo", &decision)).await?;
+        local.store.close().await;
+        Ok(made)
+    }
+
     /// Writes `dev.env`, whole or not at all, for its owner's eyes.
-    pub(super) fn tell(&self, people: &[(&'static Demo, Credentials)]) -> Result<(), Failure> {
+    pub(super) fn tell(
+        &self,
+        people: &[(&'static Demo, Credentials)],
+        password: &Secret<String>,
+    ) -> Result<(), Failure> {
         let mut text =
             "# Written by `stockade dev`: `. dev.env` in a shell. Demo credentials of this directory alone.\n"
                 .to_owned();
@@ -219,6 +273,8 @@ impl Place {
             set(&format!("{}_CLIENT_ID", demo.variable), credentials.id);
             set(&format!("{}_CLIENT_SECRET", demo.variable), credentials.secret.expose());
         }
+        set("DEMO_USER", DEMO_USER);
+        set("DEMO_PASSWORD", password.expose());
         init::private(&self.env_file(), &text)
     }
 }

@@ -9,6 +9,7 @@ mod login;
 mod policies;
 mod setup;
 mod tokens;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,64 @@
+//! `stockade user`.
+
+use serde_json::json;
+use stockade::store::{Store, credentials, users};
+
+use super::Place;
+
+async fn store(place: &Place) -> Store {
+    Store::open(&format!("sqlite:{}", place.path().join("stockade.db").display())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_person_who_was_added_has_a_password_that_is_shown_once_and_stored_as_a_hash() {
+    let place = Place::new();
+    let made =
+        place.json(&["user", "create", "Ada", "--name", "Ada L", "--email", "ada@example.com", "--role", "admin"]);
+    let password = made["password"].as_str().unwrap();
+    assert_eq!(password.len(), 27, "{password}");
+    let shown = place.json(&["user", "show", "ADA"]);
+    assert_eq!((&shown["username"], &shown["roles"]), (&json!("ada"), &json!(["admin"])));
+    assert!(shown.get("password").is_none() && !shown.to_string().contains("argon2"), "{shown}");
+    for file in ["stockade.db", "stockade.db-wal", "audit.db"] {
+        let bytes = std::fs::read(place.path().join(file)).unwrap_or_default();
+        assert!(!bytes.windows(password.len()).any(|window| window == password.as_bytes()), "{file}");
+    }
+    let again = place.run(&["user", "create", "aDa"]);
+    assert_eq!(again.code, 1, "{again:?}");
+    let store = store(&place).await;
+    let found = users::find_by_username(&mut store.read().await.unwrap(), "ada").await.unwrap().unwrap();
+    let held = credentials::of_user(&mut store.read().await.unwrap(), &found.user.user_id).await.unwrap();
+    assert!(held.len() == 1 && held[0].body.starts_with(b"$argon2id$"), "{held:?}");
+    store.close().await;
+}
+
+#[test]
+fn a_given_password_is_not_printed_and_a_short_one_not_taken() {
+    let place = Place::new();
+    let said = place.run_with(&["user", "create", "ada", "--password-stdin"], "correct horse battery\n");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(!said.out.contains("correct horse"), "{said:?}");
+    let said = place.run_with(&["user", "set-password", "ada", "--password-stdin"], "short\n");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(place.run(&["user", "set-password", "ada"]).code, 0);
+}
+
+#[tokio::test]
+async fn people_are_listed_disabled_enabled_and_deleted() {
+    let place = Place::new();
+    for name in ["ada", "bob"] {
+        place.json(&["user", "create", name]);
+    }
+    let names = |list: &serde_json::Value| {
+        let all = list.as_array().unwrap().iter();
+        all.map(|user| user["username"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&place.json(&["user", "list"])), ["ada", "bob"]);
+    assert_eq!(place.json(&["user", "disable", "ada"])["disabled"], json!(true));
+    assert_eq!(place.json(&["user", "enable", "ada"])["disabled"], json!(false));
+    place.json(&["user", "delete", "ada"]);
+    assert_eq!(names(&place.json(&["user", "list"])), ["bob"]);
+    let gone = place.run(&["user", "show", "ada"]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.err.contains("nobody called `ada`"), "{gone:?}");
+}
