@@ -146,6 +146,7 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
         demo: false,
     };
     check_exposure(&config, &mut reader);
+    check_default_resource(&config, &mut reader);
     reader.finish();
     errors.append(&mut reader.errors);
     let shown = reader.shown;
@@ -155,6 +156,17 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
         errors = vec![error];
     }
     Loaded { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, shown, file, unreadable: unread }
+}
+
+/// The default API is one that tokens are issued for.
+fn check_default_resource(config: &Config, reader: &mut Reader<'_>) {
+    let known = |uri: &str| uri == config.server.issuer || config.oauth.resources.iter().any(|api| api.id == uri);
+    if let Some(uri) = config.oauth.default_resource.as_deref().filter(|uri| !known(uri)) {
+        reader.wrong(
+            "oauth.default_resource",
+            format!("`{uri}` is no API of this server: add it to [[oauth.resources]]"),
+        );
+    }
 }
 
 /// Nothing listens beyond loopback without TLS or an explicit statement that a proxy terminates it.

@@ -28,6 +28,8 @@ pub struct Oauth {
     pub dpop_nonces: bool,
     /// APIs beside the issuer itself.
     pub resources: Vec<ResourceServer>,
+    /// The API of clients that are registered without one; `None`: the issuer.
+    pub default_resource: Option<String>,
     /// Issuers whose tokens count as assertions.
     pub trusted_issuers: Vec<TrustedIssuer>,
 }
@@ -88,6 +90,7 @@ impl Default for Oauth {
             key_lifetime: Duration::from_secs(90 * 86_400),
             dpop_nonces: true,
             resources: Vec::new(),
+            default_resource: None,
             trusted_issuers: Vec::new(),
         }
     }
@@ -122,6 +125,7 @@ impl Oauth {
                 .into_iter()
                 .flatten()
                 .collect(),
+            default_resource: r.parsed("oauth.default_resource", None, default_resource),
             trusted_issuers: r.tables("oauth.trusted_issuers", trusted_issuer).into_iter().flatten().collect(),
         };
         if oauth.signing_algs.is_empty() {
@@ -156,6 +160,11 @@ impl Oauth {
         }
         oauth
     }
+}
+
+/// Empty: the issuer.
+fn default_resource(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() { Ok(None) } else { server::resource_uri(text).map(Some) }
 }
 
 fn trusted_issuer(f: &mut Fields<'_>) -> Option<TrustedIssuer> {

@@ -37,6 +37,20 @@ pub const MEMBERS: &[&str] = &[
     "disabled",
 ];
 
+/// Scopes of what the issuer itself serves: userinfo, the management API, AuthZEN. Their tokens are for it.
+const OF_THE_ISSUER: &[&str] = &[
+    "openid",
+    "profile",
+    "email",
+    "address",
+    "phone",
+    "audit:read",
+    "findings:read",
+    "findings:write",
+    "admin",
+    "pdp",
+];
+
 /// How long an access token may live: a retired key is kept as long.
 pub const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(86_400);
 
@@ -163,7 +177,15 @@ fn spelled<'a>(sent: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Map<S
 /// Repeats left out, the default resource among the resources, no secrets where none is used.
 fn settled(mut client: Client, site: &Site) -> Client {
     if client.default_resource.is_empty() {
-        client.default_resource = client.resources.first().unwrap_or(&site.issuer).clone();
+        let own = client.scopes.iter().any(|scope| OF_THE_ISSUER.contains(&scope.as_str()));
+        client.default_resource = match (client.resources.first(), &site.default_resource) {
+            (Some(first), _) => first.clone(),
+            (None, Some(configured)) if !own => {
+                client.resources.push(site.issuer.clone());
+                configured.clone()
+            }
+            (None, _) => site.issuer.clone(),
+        };
     }
     client.resources.push(client.default_resource.clone());
     for list in
@@ -362,6 +384,7 @@ mod tests {
         Site {
             issuer: "https://auth.example".to_owned(),
             resources: vec!["https://api.example".to_owned()],
+            default_resource: None,
             algs: vec![Algorithm::ES256],
         }
     }
@@ -396,6 +419,25 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["client_id", "created_at", "secrets"]);
         assert!(MEMBERS.iter().all(|name| shown.get(name).is_some()), "{shown}");
+    }
+
+    #[test]
+    fn a_client_without_an_api_has_the_configured_one_unless_it_is_for_the_issuer() {
+        let (issuer, api) = ("https://auth.example", "https://api.example");
+        let site = Site { default_resource: Some(api.to_owned()), ..site() };
+        let with = |more: Value| {
+            let mut sent = json!({ "client_id": "app", "grants": ["client_credentials"] });
+            sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let made = create(sent.as_object().unwrap(), &site, NOW, &SeededRng::new(1)).unwrap();
+            (made.default_resource, made.resources)
+        };
+        let strings = |all: &[&str]| all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(with(json!({ "scopes": ["notes:read"] })), (api.to_owned(), strings(&[issuer, api])));
+        assert_eq!(with(json!({ "scopes": ["notes:read", "openid"] })), (issuer.to_owned(), strings(&[issuer])));
+        assert_eq!(with(json!({ "scopes": ["audit:read"] })), (issuer.to_owned(), strings(&[issuer])));
+        assert_eq!(with(json!({ "resources": [issuer] })), (issuer.to_owned(), strings(&[issuer])));
+        let named = with(json!({ "scopes": ["a"], "resources": [api], "default_resource": issuer }));
+        assert_eq!(named, (issuer.to_owned(), strings(&[api, issuer])), "what is said counts");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Site {
     pub issuer: String,
     /// The other APIs that tokens are issued for.
     pub resources: Vec<String>,
+    /// The API of clients that are registered without one; `None`: the issuer.
+    pub default_resource: Option<String>,
     /// What access tokens may be signed with.
     pub algs: Vec<Algorithm>,
 }
@@ -30,6 +32,7 @@ impl Site {
         Self {
             issuer: config.server.issuer.clone(),
             resources: config.oauth.resources.iter().map(|resource| resource.id.clone()).collect(),
+            default_resource: config.oauth.default_resource.clone(),
             algs: config.oauth.signing_algs.clone(),
         }
     }

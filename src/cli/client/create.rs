@@ -31,7 +31,7 @@ pub(in crate::cli) struct Args {
     /// Where authorization answers may go, compared as an exact string
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<String>,
-    /// An API it may ask tokens for [default: the issuer]
+    /// An API it may ask tokens for [default: `oauth.default_resource`, or the issuer]
     #[arg(long = "resource", value_name = "URI")]
     resources: Vec<String>,
     /// The API of a request that names none [default: the first --resource]

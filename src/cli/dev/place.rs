@@ -105,25 +105,27 @@ impl Place {
         if policies.is_dir() { Ok(()) } else { init::write_policies(&policies) }
     }
 
-    fn addresses(&self) -> [(&'static str, String); 4] {
+    fn addresses(&self) -> [(&'static str, String); 5] {
         [
             ("issuer", format!("\"{}\"", self.issuer())),
             ("listen", format!("\"{}\"", self.listen)),
             ("ops_listen", format!("\"{}\"", self.ops_listen)),
             ("resources", format!("[{{ id = \"{}\", tokens = \"jwt\" }}]", self.api())),
+            ("default_resource", format!("\"{}\"", self.api())),
         ]
     }
 
     fn starter(&self) -> String {
-        let [issuer, listen, ops_listen, resources] = self.addresses().map(|(key, value)| format!("{key} = {value}"));
+        let [issuer, listen, ops_listen, resources, default_resource] =
+            self.addresses().map(|(key, value)| format!("{key} = {value}"));
         let seal = init::seal_key();
         format!(
-            "# Written by `stockade dev`, which keeps the four addresses up to date and leaves the rest as it is.\n\
+            "# Written by `stockade dev`, which keeps these addresses up to date and leaves the rest as it is.\n\
              # `stockade --config` this file reaches the same store, also while it runs. All keys: `stockade init`.\n\n\
              [server]\n{issuer}\n{listen}\n{ops_listen}\n\n\
              [database]\nurl = \"sqlite:stockade.db\"\n\n\
              [crypto]\nseal_keys = [\"{seal}\"]\n\n\
-             [oauth]\n{resources}\n\n\
+             [oauth]\n{resources}\n{default_resource}\n\n\
              [policy]\ndir = \"policies\"\n\n\
              # A debug build on a busy machine needs longer than a service to commit.\n\
              [audit_log]\npatience = \"2s\"\n\n\
@@ -142,7 +144,11 @@ impl Place {
         for line in text.split_inclusive('\n') {
             let name = line.split_once('=').map(|(name, _)| name.trim());
             // Resources of the user's own are theirs to move.
-            let own = |key: &str| key != "resources" || line.matches("id =").count() == 1 && line.contains("/demo\"");
+            let own = |key: &str| match key {
+                "resources" => line.matches("id =").count() == 1 && line.contains("/demo\""),
+                "default_resource" => line.contains("/demo\""),
+                _ => true,
+            };
             match addresses.iter().find(|(key, _)| Some(*key) == name && own(key)) {
                 Some((key, value)) => out.push_str(&format!("{key} = {value}\n")),
                 None => out.push_str(line),
@@ -310,11 +316,14 @@ mod tests {
         assert!(
             moved.contains("issuer = \"http://localhost:2000\"") && moved.contains("ops_listen = \"127.0.0.1:2001\"")
         );
+        assert!(moved.contains("default_resource = \"http://localhost:2000/demo\""), "{moved}");
         assert!(moved.contains("id = \"http://localhost:2000/demo\"") && !moved.contains("1000\""), "{moved}");
         assert!(moved.contains("level = \"debug\" # mine"));
         assert_eq!(place(1000).readdressed(&moved), edited);
         let own = "resources = [{ id = \"https://a.example/demo\" }, { id = \"https://b.example/demo\" }]\n";
         assert_eq!(place(2000).readdressed(own), own);
+        let chosen = "default_resource = \"https://a.example\"\n";
+        assert_eq!(place(2000).readdressed(chosen), chosen);
     }
 
     #[test]

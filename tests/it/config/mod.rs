@@ -163,6 +163,21 @@ fn a_file_that_is_not_there_is_a_mistake_when_it_was_named() {
 }
 
 #[test]
+fn the_default_api_is_the_issuer_or_one_of_the_others() {
+    assert_eq!(good("", &[]).oauth.default_resource, None);
+    let api = r#"[oauth]
+default_resource = "https://a.example"
+[[oauth.resources]]
+id = "https://a.example"
+"#;
+    assert_eq!(good(api, &[]).oauth.default_resource.as_deref(), Some("https://a.example"));
+    assert!(good("[oauth]\ndefault_resource = \"http://localhost:8080\"\n", &[]).oauth.default_resource.is_some());
+    let found = mistakes("[oauth]\ndefault_resource = \"https://b.example\"\n", &[]);
+    let expected = "stockade.toml:2: `oauth.default_resource`: `https://b.example` is no API of this server";
+    assert!(found.len() == 1 && found[0].starts_with(expected), "{found:#?}");
+}
+
+#[test]
 fn resources_are_checked_field_by_field() {
     let file = r#"[oauth]
 signing_algs = ["ES256"]

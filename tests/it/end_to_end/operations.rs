@@ -84,3 +84,25 @@ fn settings_that_cannot_be_are_all_reported_at_once_and_stop_the_start() {
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// With no more said than the contract spells out, a client of `dev` reaches the demo API; the issuer is asked for by name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_created_without_a_resource_reaches_the_demo_api_of_dev() {
+    let mut stage = Stage::dev().await;
+    let grant = ["--grant", "client_credentials", "--scope", "notes:read", "--output", "json"];
+    let printed = stage.cli_ok(&[&["client", "create", "--id", "plain"][..], &grant].concat());
+    let printed: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let secret = printed["client_secret"].as_str().expect("a secret").to_owned();
+    stage.env.insert("PLAIN_CLIENT_ID".to_owned(), "plain".to_owned());
+    stage.env.insert("PLAIN_CLIENT_SECRET".to_owned(), secret);
+    let form = [("grant_type", "client_credentials")];
+    until("the server knows the client", || async {
+        (stage.send(stage.form_as("PLAIN", "/oauth/token", &form)).await.status == 200).then_some(())
+    })
+    .await;
+    let notes = format!("{}/notes", stage.var("API"));
+    let token = stage.token("PLAIN", None).await;
+    assert_eq!(stage.send(stage.get(&notes, &token)).await.status, 200);
+    let for_issuer = stage.token("PLAIN", Some(&stage.issuer)).await;
+    assert_eq!(stage.send(stage.get(&notes, &for_issuer)).await.status, 401);
+}
