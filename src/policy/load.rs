@@ -183,7 +183,15 @@ fn policies(files: &Files, problems: &mut Vec<Problem>) -> (PolicySet, BTreeMap<
         let mut from = 0;
         for template in parsed.templates() {
             let offset = text.find(&template.to_cedar()).unwrap_or(0);
-            problems.push(Problem::at(path, text, offset, "a template; write it out as a policy for each principal"));
+            let mut slots: Vec<_> = template.slots().map(|slot| format!("`{slot}`")).collect();
+            slots.sort();
+            let message = format!(
+                "{} {} this a Cedar template, and templates are not supported: give the principals a role and name that, \
+                 or write a policy for each",
+                slots.join(" and "),
+                if slots.len() == 1 { "makes" } else { "make" }
+            );
+            problems.push(Problem::at(path, text, offset, message));
         }
         // Cedar numbers what it reads; the numbers give the order, and with it the place.
         for number in 0..parsed.num_of_policies() + parsed.num_of_templates() {

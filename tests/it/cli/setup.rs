@@ -73,6 +73,13 @@ fn policy_check_names_file_line_and_column() {
     let said = place.run(&["policy", "check", "policies"]);
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("policies/grant/broken.cedar:"), "{said:?}");
+    let misplaced = "// fine\n@id(\"x\") forbid (principal, action, resource);\n";
+    std::fs::write(place.path().join("policies/grant/broken.cedar"), misplaced).unwrap();
+    for command in [&["policy", "check", "policies"][..], &["check"]] {
+        let said = place.run(command);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains("policies/grant/broken.cedar:2:1: `x` forbids"), "{command:?}: {said:?}");
+    }
     let said = place.run(&["policy", "check", "nowhere"]);
     assert_eq!(said.code, 2, "{said:?}");
 }

@@ -53,9 +53,26 @@ fn two_policies_of_one_id_are_refused_across_files() {
 #[test]
 fn guards_only_forbid_and_grants_only_permit() {
     let text = format!("@id(\"x\") {OPEN}");
-    assert!(only(&[("guard/x.cedar", &text)]).contains("`x` permits, and guard/ holds only `forbid`"));
-    let text = text.replace("permit", "forbid");
-    assert!(only(&[("grant/x.cedar", &text)]).contains("`x` forbids, and grant/ holds only `permit`"));
+    let problem = only(&[("guard/x.cedar", &text)]);
+    assert!(problem.starts_with("guard/x.cedar:1:1: `x` permits, and guard/ holds only `forbid`"), "{problem}");
+    let text = format!("// fine\n  {}", text.replace("permit", "forbid"));
+    let problem = only(&[("grant/x.cedar", &text)]);
+    assert!(problem.starts_with("grant/x.cedar:2:3: `x` forbids, and grant/ holds only `permit`"), "{problem}");
+}
+
+#[test]
+fn a_template_is_refused_by_name_and_place_wherever_it_lies() {
+    let one =
+        "// fine\n@id(\"t\") permit (principal == ?principal, action == Stockade::Action::\"audit:search\", resource);";
+    let both = "@id(\"t\")\nforbid (principal in ?principal, action, resource == ?resource);";
+    for (file, text, want) in [
+        ("grant/t.cedar", one, "grant/t.cedar:2:1: `?principal` makes this a Cedar template, and templates are not"),
+        ("templates/t.cedar", one, "templates/t.cedar:2:1: `?principal` makes this a Cedar template"),
+        ("guard/t.cedar", both, "guard/t.cedar:1:1: `?principal` and `?resource` make this a Cedar template"),
+    ] {
+        let problem = only(&[(file, text)]);
+        assert!(problem.starts_with(want), "{problem}");
+    }
 }
 
 #[test]
