@@ -26,6 +26,14 @@ pub(super) enum Error {
     UnauthorizedClient,
     /// No such grant.
     UnsupportedGrantType,
+    /// Nobody has decided yet (RFC 8628 3.5).
+    AuthorizationPending,
+    /// Polled too early: five seconds more between polls from now on (RFC 8628 3.5).
+    SlowDown,
+    /// The device code died (RFC 8628 3.5).
+    ExpiredToken,
+    /// The person said no (RFC 8628 3.5).
+    DeniedByPerson,
     /// A scope that the client may not have.
     InvalidScope(&'static str),
     /// A resource that the client may not ask for (RFC 8707 2).
@@ -63,6 +71,10 @@ impl Error {
             | Self::Authorization(..)
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
+            | Self::AuthorizationPending
+            | Self::SlowDown
+            | Self::ExpiredToken
+            | Self::DeniedByPerson
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
             | Self::InvalidDpopProof(_)
@@ -85,12 +97,15 @@ impl Error {
             Self::InvalidGrant(_) => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
             Self::InvalidDpopProof(_) => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidAssertion(_) => "invalid_grant",
-            Self::AccessDenied => "access_denied",
+            Self::AccessDenied | Self::DeniedByPerson => "access_denied",
             Self::Authorization(code, _) => code.as_str(),
             Self::UnsupportedTokenType => "unsupported_token_type",
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => "temporarily_unavailable",
@@ -116,6 +131,10 @@ impl Error {
             Self::InvalidToken => "authenticate as a client, not with a bearer token",
             Self::UnauthorizedClient => "this client may not use this grant type",
             Self::UnsupportedGrantType => "no such grant; the metadata lists those there are",
+            Self::AuthorizationPending => "nobody has decided yet; poll again after the interval",
+            Self::SlowDown => "wait five seconds longer between polls",
+            Self::ExpiredToken => "the device_code has expired; begin again",
+            Self::DeniedByPerson => "the person refused",
             Self::AccessDenied => "policy does not let this client have a token for this resource",
             Self::UnsupportedTokenType => "only access and refresh tokens can be revoked",
             Self::RateLimited(_) => "too many requests; wait as long as Retry-After says",
@@ -141,7 +160,10 @@ impl Error {
             Self::InvalidDpopProof(_) => OauthError::InvalidDpopProof,
             Self::UseDpopNonce => OauthError::UseDpopNonce,
             Self::InvalidAssertion(_) => OauthError::InvalidGrant,
-            Self::AccessDenied => OauthError::AccessDenied,
+            Self::AuthorizationPending => OauthError::AuthorizationPending,
+            Self::SlowDown => OauthError::SlowDown,
+            Self::ExpiredToken => OauthError::ExpiredToken,
+            Self::AccessDenied | Self::DeniedByPerson => OauthError::AccessDenied,
             Self::RateLimited(_) | Self::Overloaded(_) | Self::Unavailable => OauthError::TemporarilyUnavailable,
             Self::Server => OauthError::ServerError,
         }
@@ -207,6 +229,10 @@ mod tests {
             (E::Authorization(Code::RequestNotSupported, "x"), 400, "request_not_supported"),
             (E::UnauthorizedClient, 400, "unauthorized_client"),
             (E::UnsupportedGrantType, 400, "unsupported_grant_type"),
+            (E::AuthorizationPending, 400, "authorization_pending"),
+            (E::SlowDown, 400, "slow_down"),
+            (E::ExpiredToken, 400, "expired_token"),
+            (E::DeniedByPerson, 400, "access_denied"),
             (E::InvalidScope("x"), 400, "invalid_scope"),
             (E::InvalidTarget("x"), 400, "invalid_target"),
             (E::InvalidDpopProof("x"), 400, "invalid_dpop_proof"),

@@ -74,6 +74,7 @@ pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -
     let mut grants = vec![
         GrantType::AuthorizationCode,
         GrantType::ClientCredentials,
+        GrantType::DeviceCode,
         GrantType::RefreshToken,
         GrantType::TokenExchange,
     ];
@@ -86,6 +87,7 @@ pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
+        "device_authorization_endpoint": format!("{issuer}/oauth/device_authorization"),
         "token_endpoint": format!("{issuer}/oauth/token"),
         "userinfo_endpoint": format!("{issuer}/oauth/userinfo"),
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET  /oauth/authorize   address bucket -> request -> signed in, policy, consent -> code; else a page of room login
+//! POST /oauth/device_authorization   as token: a code for a device to poll with, one for a person to type at /device
 //! POST /oauth/par         address bucket -> form -> client_auth -> the same check -> request_uri
 //! POST /oauth/token       address bucket -> form -> client_auth -> client bucket -> token/<grant>
 //! POST /oauth/introspect  address bucket -> form -> client_auth -> live token, if the caller may know
@@ -16,6 +17,7 @@
 mod authorize;
 mod client_auth;
 mod cors;
+mod device;
 mod dpop;
 mod error;
 mod form;
@@ -138,6 +140,7 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
         router = router
             .route(&format!("{prefix}/oauth/authorize"), any(authorize::endpoint))
             .route(&format!("{prefix}/oauth/par"), any(par::endpoint))
+            .route(&format!("{prefix}/oauth/device_authorization"), any(device::endpoint))
             .route(&format!("{prefix}/oauth/userinfo"), any(userinfo::endpoint))
             .route(&format!("{prefix}/oauth/token"), any(token::endpoint))
             .route(&format!("{prefix}/oauth/introspect"), any(introspect::endpoint))

@@ -93,8 +93,9 @@ impl Refusal {
         }
         event.resource = self.resource;
         let audit = &asked.server.ctx.audit;
-        // Asking for a nonce is a step of the protocol, and comes as often as clients like.
-        if self.proven && !limited && self.error != Error::UseDpopNonce {
+        // Asking for a nonce and waiting for a person are steps of the protocol, and come as often as clients like.
+        let step = matches!(self.error, Error::UseDpopNonce | Error::AuthorizationPending | Error::SlowDown);
+        if self.proven && !limited && !step {
             match audit.record(event).await {
                 Ok(()) => self.error,
                 Err(_) => Error::Unavailable,

@@ -90,6 +90,8 @@ labels! {
     Endpoint as "endpoint" {
         /// `/oauth/authorize`.
         Authorize = "authorize",
+        /// `/oauth/device_authorization`.
+        DeviceAuthorization = "device_authorization",
         /// `/oauth/par`.
         Par = "par",
         /// `/oauth/userinfo`.
@@ -153,6 +155,12 @@ labels! {
         UnauthorizedClient = "unauthorized_client",
         /// RFC 6749 5.2.
         UnsupportedGrantType = "unsupported_grant_type",
+        /// RFC 8628 3.5.
+        AuthorizationPending = "authorization_pending",
+        /// RFC 8628 3.5.
+        SlowDown = "slow_down",
+        /// RFC 8628 3.5.
+        ExpiredToken = "expired_token",
         /// RFC 6749 5.2.
         InvalidScope = "invalid_scope",
         /// RFC 8707 2.
@@ -359,6 +367,7 @@ impl Endpoint {
         let Some(route) = route else { return Self::Unknown };
         match route {
             "/oauth/authorize" => Self::Authorize,
+            "/oauth/device_authorization" => Self::DeviceAuthorization,
             "/oauth/par" => Self::Par,
             "/oauth/userinfo" => Self::Userinfo,
             "/oauth/token" => Self::Token,

@@ -2,6 +2,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod device_code;
 mod jwt_bearer;
 mod person;
 mod refresh_token;
@@ -58,6 +59,6 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
         GrantType::JwtBearer => jwt_bearer::grant(asked, &client, &form).await,
         GrantType::RefreshToken => refresh_token::grant(asked, &client, &form).await,
         GrantType::TokenExchange => token_exchange::grant(asked, &client, &form).await,
-        GrantType::DeviceCode => Err(Error::UnsupportedGrantType.to(&client)),
+        GrantType::DeviceCode => device_code::grant(asked, &client, &form).await,
     }
 }

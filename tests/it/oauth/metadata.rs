@@ -59,6 +59,7 @@ async fn c13_what_the_metadata_names_is_there() {
         serde_json::json!([
             "authorization_code",
             "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code",
             "refresh_token",
             "urn:ietf:params:oauth:grant-type:token-exchange",
         ])

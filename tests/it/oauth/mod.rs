@@ -7,6 +7,7 @@ mod client_auth;
 mod codes;
 mod cors;
 mod counts;
+mod device;
 mod dpop;
 pub(crate) mod fence;
 mod introspection;
