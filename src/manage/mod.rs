@@ -1,10 +1,13 @@
-//! The management API: clients and signing keys. Every call is decided by Cedar; every change is one transaction with its
+//! The management API: clients, people and signing keys. Every call is decided by Cedar; every change is one transaction with its
 //! event, and, when the caller sent an `Idempotency-Key`, with its answer, so that the same call again is answered the same.
 //!
 //! ```text
 //! GET POST               /api/v1/clients                       May<P> -> registry (rules) -> change (one Tx) -> answer
 //! GET PUT PATCH DELETE   /api/v1/clients/{id}                  ETag, If-Match
 //! POST                   /api/v1/clients/{id}/rotate-secret | disable | enable
+//! GET POST               /api/v1/users     GET PATCH DELETE /api/v1/users/{id}
+//! POST PUT               /api/v1/users/{id}/password | disable | enable | roles
+//! GET DELETE             /api/v1/users/{id}/sessions     DELETE …/sessions/{session_id}
 //! GET                    /api/v1/keys
 //! POST                   /api/v1/keys/rotate, /api/v1/keys/{kid}/retire
 //! ```
@@ -15,17 +18,18 @@ mod keys;
 mod page;
 mod permissions;
 mod sent;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::sync::OnceCell;
 
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
-use crate::http::{Cursors, Guard};
+use crate::http::{Cursors, Guard, Kind, Problem};
 use crate::live::Live;
 use crate::registry::Site;
 use crate::store::Store;
@@ -49,6 +53,23 @@ pub struct Ctx {
     pub live: OnceCell<Arc<Live>>,
 }
 
+impl Ctx {
+    /// What this process holds in memory, loaded when it is first needed.
+    ///
+    /// # Errors
+    /// 503 when it cannot be loaded.
+    async fn live(&self) -> Result<&Arc<Live>, Problem> {
+        let load = async || {
+            let (sealer, clock) = (Arc::clone(&self.sealer), Arc::clone(&self.guard.clock));
+            Live::load(self.store.clone(), sealer, &self.site.issuer, clock).await.map(Arc::new)
+        };
+        self.live.get_or_try_init(load).await.map_err(|error| {
+            tracing::warn!(error = %crate::telemetry::chain(&error), "keys and clients could not be loaded");
+            Problem::new(Kind::Unavailable).detail("the database does not answer now: try again")
+        })
+    }
+}
+
 /// [`Ctx`] as the router's state.
 #[derive(Clone)]
 struct Shared(Arc<Ctx>);
@@ -59,7 +80,7 @@ impl FromRef<Shared> for Arc<Guard> {
     }
 }
 
-/// `/api/v1/clients…`, `/api/v1/keys…`.
+/// `/api/v1/clients…`, `/api/v1/users…`, `/api/v1/keys…`.
 pub fn router(ctx: Ctx) -> Router {
     Router::new()
         .route("/api/v1/clients", get(clients::list).post(clients::create))
@@ -70,6 +91,14 @@ pub fn router(ctx: Ctx) -> Router {
         .route("/api/v1/clients/{id}/rotate-secret", post(clients::rotate))
         .route("/api/v1/clients/{id}/disable", post(clients::disable))
         .route("/api/v1/clients/{id}/enable", post(clients::enable))
+        .route("/api/v1/users", get(users::list).post(users::create))
+        .route("/api/v1/users/{id}", get(users::show).patch(users::patch).delete(users::delete))
+        .route("/api/v1/users/{id}/roles", put(users::roles))
+        .route("/api/v1/users/{id}/password", post(users::set_password))
+        .route("/api/v1/users/{id}/disable", post(users::disable))
+        .route("/api/v1/users/{id}/enable", post(users::enable))
+        .route("/api/v1/users/{id}/sessions", get(users::list_sessions).delete(users::end_sessions))
+        .route("/api/v1/users/{id}/sessions/{session_id}", delete(users::end_session))
         .route("/api/v1/keys", get(keys::list))
         .route("/api/v1/keys/rotate", post(keys::rotate))
         .route("/api/v1/keys/{kid}/retire", post(keys::retire))

@@ -6,6 +6,7 @@ use crate::http::Permission;
 use crate::policy::Resource;
 
 static CLIENTS: LazyLock<Resource> = LazyLock::new(Resource::client_registry);
+static USERS: LazyLock<Resource> = LazyLock::new(Resource::user_registry);
 static KEYS: LazyLock<Resource> = LazyLock::new(Resource::key_store);
 
 macro_rules! permissions {
@@ -41,6 +42,28 @@ permissions! {
     EnableClient = "client:enable" on CLIENTS;
     /// Removing one.
     DeleteClient = "client:delete" on CLIENTS;
+    /// Reading the list of people.
+    ListUsers = "user:list" on USERS;
+    /// Reading one.
+    ShowUser = "user:show" on USERS;
+    /// Adding one.
+    CreateUser = "user:create" on USERS;
+    /// Changing what one is called.
+    UpdateUser = "user:update" on USERS;
+    /// Giving one roles.
+    AssignRoles = "user:assign-roles" on USERS;
+    /// Giving one a password.
+    SetPassword = "user:set-password" on USERS;
+    /// Shutting one out.
+    DisableUser = "user:disable" on USERS;
+    /// Letting one in again.
+    EnableUser = "user:enable" on USERS;
+    /// Removing one.
+    DeleteUser = "user:delete" on USERS;
+    /// Reading where one is signed in.
+    ListSessions = "session:list" on USERS;
+    /// Signing one out.
+    RevokeSessions = "session:revoke" on USERS;
     /// Reading the list of signing keys.
     ListKeys = "key:list" on KEYS;
     /// Making the next one.

@@ -7,6 +7,7 @@
 pub mod client;
 mod members;
 pub mod uri;
+pub mod user;
 
 use std::fmt;
 

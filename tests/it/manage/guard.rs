@@ -21,6 +21,18 @@ async fn nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is_rea
             (Method::POST, "/api/v1/clients/admin/rotate-secret"),
             (Method::POST, "/api/v1/clients/admin/disable"),
             (Method::POST, "/api/v1/clients/admin/enable"),
+            (Method::GET, "/api/v1/users"),
+            (Method::POST, "/api/v1/users"),
+            (Method::GET, "/api/v1/users/usr_1"),
+            (Method::PATCH, "/api/v1/users/usr_1"),
+            (Method::DELETE, "/api/v1/users/usr_1"),
+            (Method::PUT, "/api/v1/users/usr_1/roles"),
+            (Method::POST, "/api/v1/users/usr_1/password"),
+            (Method::POST, "/api/v1/users/usr_1/disable"),
+            (Method::POST, "/api/v1/users/usr_1/enable"),
+            (Method::GET, "/api/v1/users/usr_1/sessions"),
+            (Method::DELETE, "/api/v1/users/usr_1/sessions"),
+            (Method::DELETE, "/api/v1/users/usr_1/sessions/ses_1"),
             (Method::GET, "/api/v1/keys"),
             (Method::POST, "/api/v1/keys/rotate"),
             (Method::POST, "/api/v1/keys/x/retire"),
@@ -33,10 +45,10 @@ async fn nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is_rea
             assert_eq!(few.problem(), (403, "insufficient-scope"), "{method} {path}");
         }
         assert!(
-            stage.changes(kind::CLIENT_CHANGED).await.is_empty() && stage.changes(kind::KEY_CHANGED).await.is_empty()
+            stage.changes(kind::USER_CHANGED).await.is_empty() && stage.changes(kind::KEY_CHANGED).await.is_empty()
         );
         let denied = stage.events(kind::DECISION).await;
-        assert_eq!(denied.len(), 12, "each refusal of a known caller is recorded");
+        assert_eq!(denied.len(), 24, "each refusal of a known caller is recorded");
         assert!(denied.iter().all(|event| event["outcome"] == "denied" && event["reason"] == "no_permit"));
     }
 }

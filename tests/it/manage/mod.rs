@@ -6,3 +6,4 @@ mod guard;
 mod idempotency;
 mod keys;
 pub(crate) mod stage;
+mod users;
