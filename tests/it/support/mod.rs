@@ -13,7 +13,9 @@ pub(crate) fn limit_files(mut prlimit: Command, pid: u32, bytes: Option<u64>) {
     let soft = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
     let done = prlimit.args(["--pid", &pid.to_string(), &format!("--fsize={soft}:unlimited")]).output();
     let done = done.expect("prlimit runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said = String::from_utf8_lossy(&done.stderr);
+    // A process that has ended meanwhile (a worker of a server, between listing and this) writes no file either.
+    assert!(done.status.success() || said.contains("No such process"), "{said}");
 }
 
 /// Says that a test cannot run here and why. Where everything must run (`STOCKADE_REQUIRE=all`), that is a failure.
