@@ -57,6 +57,27 @@ async fn openid_client_binds_its_tokens_to_a_key() {
     drive(&Stage::dev().await, command).await;
 }
 
+/// Where Debian and others put Chromium.
+fn chromium() -> Option<PathBuf> {
+    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_signs_in_by_every_way_and_axe_finds_nothing_on_any_page() {
+    let (Some(node), Some(_), Some(chromium)) =
+        (installed("node"), installed("node/node_modules/playwright-core"), chromium())
+    else {
+        return skip("chromium or playwright-core is not installed: apt-get install chromium, tests/outside/install");
+    };
+    let shots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+    let mut command = Command::new("node");
+    command.arg(script("node/pages.mjs")).env("OUTSIDE_NODE", node).env("CHROMIUM", chromium).env("SHOTS", shots);
+    drive(&Stage::dev().await, command).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openid_client_authenticates_with_a_key_of_its_own() {
     let (Some(node), Some(_)) = (installed("node"), installed("node/node_modules/openid-client")) else {
