@@ -23,11 +23,13 @@ use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
 use crate::http::Edge;
 use crate::http::browser::Site;
-use crate::http::fetch::FetcherError;
+use crate::http::fetch::{self, Fetcher, FetcherError};
 use crate::http::flow::Flows;
+use crate::http::networks::Networks;
 use crate::http::session::{Lifetimes, Sessions};
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
+use crate::oauth::{self, BackChannel};
 use crate::policy::{Engine, Problem};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Prometheus};
@@ -80,6 +82,9 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) sessions: Sessions,
     pub(crate) flows: Flows,
+    /// Makes the requests of this process: keys of others, logout tokens.
+    pub(crate) fetcher: Fetcher,
+    pub(crate) back_channel: BackChannel,
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
@@ -167,6 +172,20 @@ impl App {
             hashing = hasher::Settings { threads: config.login.hashes, queue: config.login.hashes * 16 };
         }
         let hasher = Arc::new(Hasher::start(hashing, random())?);
+        let fetcher = Fetcher::new(&fetch::Settings {
+            networks: Networks::new(config.outbound.networks.clone()),
+            ca_file: config.outbound.ca_file.clone(),
+            ..fetch::Settings::default()
+        })?;
+        let back_channel = BackChannel {
+            issuer: issuer.into(),
+            live: Arc::clone(&live),
+            store: store.clone(),
+            fetcher: fetcher.clone(),
+            clock: time(),
+            rng: random(),
+            settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
+        };
         let parts = Arc::new(Parts {
             config,
             store,
@@ -178,6 +197,8 @@ impl App {
             site,
             sessions,
             flows,
+            fetcher,
+            back_channel,
             hasher,
             metrics,
             prometheus,

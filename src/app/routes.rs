@@ -14,10 +14,8 @@ use crate::crypto::nonce::Nonces;
 use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::dpop::Proofs;
-use crate::http::fetch::{self, Fetcher};
 use crate::http::foreign_keys::ForeignKeys;
 use crate::http::health::Ops;
-use crate::http::networks::Networks;
 use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
 use crate::oauth::trusted::TrustedIssuer;
@@ -102,12 +100,7 @@ fn issuers(parts: &Parts) -> Result<HashMap<Box<str>, TrustedIssuer>, StartError
     if trusted.is_empty() {
         return Ok(issuers);
     }
-    let outbound = &parts.config.outbound;
-    let fetcher = Fetcher::new(&fetch::Settings {
-        networks: Networks::new(outbound.networks.clone()),
-        ca_file: outbound.ca_file.clone(),
-        ..fetch::Settings::default()
-    })?;
+    let fetcher = &parts.fetcher;
     for one in trusted {
         let bad = |why: String| StartError::TrustedIssuer(one.issuer.clone(), why);
         let clock = Arc::clone(&parts.clock);

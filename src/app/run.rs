@@ -148,8 +148,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let keys = ticks.clone().every(Tick::Keys, Duration::from_secs(60), || keep_keys(&parts));
     let sweep = ticks.clone().every(Tick::Sweep, Duration::from_secs(30), || sweep(&parts));
     let sizes = ticks.clone().every(Tick::Sizes, Duration::from_secs(300), || sizes(&parts));
+    let logouts = ticks.clone().every(Tick::Logouts, Duration::from_secs(1), || logouts(&parts));
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
@@ -163,6 +164,12 @@ async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
 /// Expired rows leave in small batches, so that no writer waits long.
 async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
     store::retention::sweep(&parts.store, parts.clock.now(), SWEEP).await?;
+    Ok(Ended::Done)
+}
+
+/// Clients are told of the sessions that ended.
+async fn logouts(parts: &Parts) -> Result<Ended, StoreError> {
+    parts.back_channel.deliver().await?;
     Ok(Ended::Done)
 }
 

@@ -36,6 +36,7 @@ pub mod jws;
 pub mod keyring;
 pub mod keys;
 pub mod log_key;
+pub mod logout_token;
 pub mod nonce;
 #[cfg(feature = "server")]
 pub mod password;

@@ -114,6 +114,13 @@ struct Known {
     principal: Principal,
 }
 
+impl Known {
+    /// The challenge, when the person behind the token could get past `decision` by authenticating (RFC 9470).
+    fn step_up(&self, snapshot: &Snapshot, decision: &Decision) -> Option<Refusal> {
+        Refusal::step_up(&self.token, snapshot.step_up(decision)?)
+    }
+}
+
 impl Pipeline {
     /// Lets the request pass or says why not. Either way it has been counted and recorded when this returns.
     pub(crate) async fn admit(&self, ask: &Ask<'_>) -> Result<Admitted, Refused> {
@@ -324,7 +331,10 @@ impl Pipeline {
         let lacks = scope.filter(|wanted| !known.token.scopes().any(|scope| *scope == ***wanted));
         let why = match lacks {
             Some(scope) if reason == DenyReason::NoPermit => Why::Bearer(Refusal::Scope(scope.to_string())),
-            _ => Why::Policy(reason),
+            _ => match snapshot.and_then(|snapshot| known.step_up(snapshot, decision)) {
+                Some(refusal) => Why::Bearer(refusal),
+                None => Why::Policy(reason),
+            },
         };
         Refused { why, event_id }
     }

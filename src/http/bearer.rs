@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use super::dpop;
 use super::problem::{Kind, Problem};
 use crate::crypto::verify::TokenError;
+use crate::model::AccessToken;
+use crate::policy::StepUp;
 use crate::telemetry::labels::Verification;
 
 /// Longest token that is looked at, in bytes.
@@ -34,6 +36,10 @@ pub enum Refusal {
     /// A proof without a nonce of ours, and the one to use: 401 `use_dpop_nonce` (RFC 9449 9).
     #[error("make the DPoP proof again with the nonce of `DPoP-Nonce`")]
     Nonce(String),
+    /// A good token of a person who must authenticate more strongly or again: 401 `insufficient_user_authentication`
+    /// (RFC 9470 3).
+    #[error("this needs a stronger or fresher sign-in: ask for a token with these `acr_values` or this `max_age`")]
+    StepUp(StepUp, Scheme),
     /// A good token without the scope: 403 `insufficient_scope`.
     #[error("the access token lacks scope `{0}`: get one that has it")]
     Scope(String),
@@ -43,7 +49,7 @@ impl Refusal {
     /// The status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Missing | Self::Token | Self::BoundToken | Self::Proof(_) | Self::Nonce(_) => {
+            Self::Missing | Self::Token | Self::BoundToken | Self::Proof(_) | Self::Nonce(_) | Self::StepUp(..) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::Request(_) => StatusCode::BAD_REQUEST,
@@ -59,6 +65,7 @@ impl Refusal {
             Self::Token | Self::BoundToken => Some("invalid_token"),
             Self::Proof(_) => Some("invalid_dpop_proof"),
             Self::Nonce(_) => Some("use_dpop_nonce"),
+            Self::StepUp(..) => Some("insufficient_user_authentication"),
             Self::Scope(_) => Some("insufficient_scope"),
         }
     }
@@ -72,6 +79,7 @@ impl Refusal {
             Self::BoundToken => dpop_challenge("invalid_token"),
             Self::Proof(_) => dpop_challenge("invalid_dpop_proof"),
             Self::Nonce(_) => dpop_challenge("use_dpop_nonce"),
+            Self::StepUp(wanted, scheme) => step_up_challenge(*wanted, *scheme),
             // Scope characters are those that a quoted string takes as they are (RFC 6749 3.3); anything else goes.
             Self::Scope(scope) => {
                 let scope: String =
@@ -88,6 +96,7 @@ impl Refusal {
             Self::Missing => Kind::Unauthenticated,
             Self::Request(_) => Kind::BadRequest,
             Self::Token | Self::BoundToken | Self::Proof(_) | Self::Nonce(_) => Kind::InvalidToken,
+            Self::StepUp(..) => Kind::InsufficientAuthentication,
             Self::Scope(_) => Kind::InsufficientScope,
         };
         let problem = Problem::new(kind).detail(self.to_string()).header(header::WWW_AUTHENTICATE, self.challenge());
@@ -105,11 +114,19 @@ impl Refusal {
         }
     }
 
+    /// The challenge to authenticate as `wanted`, in the words of the scheme that `token` comes with; `None` of a token that no
+    /// person stands behind.
+    pub fn step_up(token: &AccessToken, wanted: StepUp) -> Option<Self> {
+        let scheme = if token.cnf_jkt.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        (!token.is_client()).then_some(Self::StepUp(wanted, scheme))
+    }
+
     /// The same refusal, in the words of the scheme that the token came with.
     #[must_use]
     pub fn of_scheme(self, scheme: Scheme) -> Self {
         match (self, scheme) {
             (Self::Token, Scheme::Dpop) => Self::BoundToken,
+            (Self::StepUp(wanted, _), scheme) => Self::StepUp(wanted, scheme),
             (refusal, _) => refusal,
         }
     }
@@ -119,6 +136,21 @@ impl Refusal {
 fn dpop_challenge(error: &str) -> String {
     let algs = crate::crypto::dpop::ALGORITHMS.join(" ");
     format!(r#"DPoP error="{error}", algs="{algs}""#)
+}
+
+/// RFC 9470 3: what a new authorization request must ask for.
+fn step_up_challenge(wanted: StepUp, scheme: Scheme) -> String {
+    let mut challenge = match scheme {
+        Scheme::Bearer => r#"Bearer error="insufficient_user_authentication""#.to_owned(),
+        Scheme::Dpop => dpop_challenge("insufficient_user_authentication"),
+    };
+    if let Some(acr) = wanted.acr {
+        challenge.push_str(&format!(r#", acr_values="{}""#, acr.as_str()));
+    }
+    if let Some(secs) = wanted.max_age {
+        challenge.push_str(&format!(r#", max_age="{secs}""#));
+    }
+    challenge
 }
 
 /// How a token was shown.

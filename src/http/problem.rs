@@ -25,6 +25,8 @@ pub enum Kind {
     Unauthenticated,
     /// 401: a credential that is no good.
     InvalidToken,
+    /// 401: the person must authenticate more strongly or again.
+    InsufficientAuthentication,
     /// 403: the token lacks a scope.
     InsufficientScope,
     /// 403: policy says no.
@@ -67,12 +69,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::Unauthenticated,
         Self::InvalidToken,
+        Self::InsufficientAuthentication,
         Self::InsufficientScope,
         Self::Forbidden,
         Self::NotFound,
@@ -98,7 +101,7 @@ impl Kind {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest | Self::InvalidParameter | Self::InvalidBody => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::InvalidToken | Self::InsufficientAuthentication => StatusCode::UNAUTHORIZED,
             Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -125,6 +128,7 @@ impl Kind {
             Self::InvalidBody => "urn:stockade:problem:invalid-body",
             Self::Unauthenticated => "urn:stockade:problem:unauthenticated",
             Self::InvalidToken => "urn:stockade:problem:invalid-token",
+            Self::InsufficientAuthentication => "urn:stockade:problem:insufficient-authentication",
             Self::InsufficientScope => "urn:stockade:problem:insufficient-scope",
             Self::Forbidden => "urn:stockade:problem:forbidden",
             Self::NotFound => "urn:stockade:problem:not-found",
@@ -155,6 +159,7 @@ impl Kind {
             Self::InvalidBody => "The body is not valid",
             Self::Unauthenticated => "An access token is needed",
             Self::InvalidToken => "The access token is not valid",
+            Self::InsufficientAuthentication => "A stronger or fresher sign-in is needed",
             Self::InsufficientScope => "The access token lacks a scope",
             Self::Forbidden => "Policy does not allow this",
             Self::NotFound => "There is nothing here",

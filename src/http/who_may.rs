@@ -162,6 +162,12 @@ impl Guard {
         if lacks_scope {
             return Err(Refusal::Scope(P::SCOPE.to_owned()).problem());
         }
+        let wanted = self.engine.snapshot().and_then(|snapshot| snapshot.step_up(&decision));
+        if let (Some(wanted), Some(token)) = (wanted, &caller.token)
+            && let Some(refusal) = Refusal::step_up(token, wanted)
+        {
+            return Err(refusal.problem());
+        }
         let detail = "no policy allows this caller to do this: ask for a policy or a role";
         let problem = Problem::new(Kind::Forbidden).detail(detail);
         // Who stands at the machine can read the policies anyway.

@@ -22,13 +22,19 @@ const RESOURCE: &str = "resource";
 
 /// Reads the body of a form `POST`.
 pub(super) async fn read(request: Request<Body>) -> Result<(HeaderMap, Bytes), Error> {
-    let (parts, stream) = request.into_parts();
-    if parts.method != Method::POST {
+    if request.method() != Method::POST {
         return Err(Error::Method("POST"));
     }
-    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+    if request.uri().query().is_some_and(|query| !query.is_empty()) {
         return Err(Error::InvalidRequest("parameters belong in the body, not in the query"));
     }
+    let headers = request.headers().clone();
+    read_beside(request).await.map(|body| (headers, body))
+}
+
+/// Reads the body of a form where a query may stand beside it: our own pages post to where they were.
+pub(super) async fn read_beside(request: Request<Body>) -> Result<Bytes, Error> {
+    let (parts, stream) = request.into_parts();
     if !body::is_type(&parts.headers, "application/x-www-form-urlencoded") {
         return Err(Error::InvalidRequest("send the parameters as application/x-www-form-urlencoded"));
     }
@@ -37,7 +43,7 @@ pub(super) async fn read(request: Request<Body>) -> Result<(HeaderMap, Bytes), E
         return Err(Error::TooLarge);
     }
     match Limited::new(stream, LONGEST).collect().await {
-        Ok(collected) => Ok((parts.headers, collected.to_bytes())),
+        Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge),
         Err(_) => Err(Error::InvalidRequest("the body ended early")),
     }

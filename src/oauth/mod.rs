@@ -8,6 +8,7 @@
 //! POST /oauth/introspect  address bucket -> form -> client_auth -> live token, if the caller may know
 //! POST /oauth/revoke      address bucket -> form -> client_auth -> denylist + event, one transaction
 //! GET  /oauth/userinfo    bearer token or proof (http::Guard) -> claims by scope
+//! GET  /oauth/logout      hint, question, end of the session -> back; clients are told from a tick (backchannel)
 //! GET  /.well-known/…     rendered once (metadata)
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! with the status and code of each; every refusal is recorded, those of strangers folded.
 
 mod authorize;
+mod backchannel;
 mod client_auth;
 mod cors;
 mod device;
@@ -25,6 +27,7 @@ mod introspect;
 mod issuance;
 mod issue;
 mod limit;
+mod logout;
 mod metadata;
 mod par;
 mod record;
@@ -57,6 +60,7 @@ use crate::live::Live;
 use crate::policy::Engine;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+pub use backchannel::BackChannel;
 pub use settings::Settings;
 
 /// What the endpoints work with.
@@ -139,6 +143,7 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
     for prefix in prefixes {
         router = router
             .route(&format!("{prefix}/oauth/authorize"), any(authorize::endpoint))
+            .route(&format!("{prefix}/oauth/logout"), any(logout::endpoint))
             .route(&format!("{prefix}/oauth/par"), any(par::endpoint))
             .route(&format!("{prefix}/oauth/device_authorization"), any(device::endpoint))
             .route(&format!("{prefix}/oauth/userinfo"), any(userinfo::endpoint))

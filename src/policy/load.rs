@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use super::problem::{Files, Problem};
 use super::shape::Shapes;
 use super::snapshot::{Parts, Snapshot};
+use super::step_up::StepUp;
 use super::{routes, tiers, types};
 
 /// Policies reach no further than the attributes and ancestors of principal and resource: what a decision is given.
@@ -230,6 +231,9 @@ fn lint(path: &str, id: &str, policy: &Policy, wrong: &mut dyn FnMut(String)) {
     }
     if let Some(when) = policy.annotation("record").filter(|when| *when != "before") {
         wrong(format!("`{id}`: `@record(\"{when}\")` means nothing; write `@record(\"before\")` or leave it out"));
+    }
+    if let Err(what) = StepUp::of(policy) {
+        wrong(format!("`{id}`: {what}"));
     }
     let open = policy.principal_constraint() == cedar_policy::PrincipalConstraint::Any
         && policy.action_constraint() == cedar_policy::ActionConstraint::Any

@@ -15,6 +15,7 @@ use super::reads::Reads;
 use super::remembered::{Remembered, Things};
 use super::routes::{Route, RouteMap, RouteMatch};
 use super::shape::Shapes;
+use super::step_up::StepUp;
 use super::tiers::Tiers;
 use super::types::WireTypes;
 use crate::base::Timestamp;
@@ -65,6 +66,8 @@ pub(crate) struct Known {
     pub(crate) effect: Effect,
     /// `@record("before")`.
     pub(crate) record_before: bool,
+    /// `@acr` and `@max_age`.
+    pub(crate) step_up: Option<StepUp>,
     /// What it reads of the context, once someone asked.
     pub(crate) reads: OnceLock<Reads>,
 }
@@ -208,7 +211,9 @@ impl Snapshot {
             .map(|policy| {
                 let id: Arc<str> = <_ as AsRef<str>>::as_ref(policy.id()).into();
                 let record_before = policy.annotation("record") == Some("before");
-                (Arc::clone(&id), Known { id, effect: policy.effect(), record_before, reads: OnceLock::new() })
+                // What is wrong with it is a problem of the tree: see `load`.
+                let step_up = StepUp::of(policy).ok().flatten();
+                (Arc::clone(&id), Known { id, effect: policy.effect(), record_before, step_up, reads: OnceLock::new() })
             })
             .collect();
         let serial = next_serial();

@@ -96,6 +96,8 @@ labels! {
         Par = "par",
         /// `/oauth/userinfo`.
         Userinfo = "userinfo",
+        /// `/oauth/logout`.
+        Logout = "logout",
         /// `/oauth/token`.
         Token = "token",
         /// `/oauth/introspect`.
@@ -305,6 +307,8 @@ labels! {
         Sweep = "sweep",
         /// Counts what has not.
         Sizes = "sizes",
+        /// Delivers logout tokens.
+        Logouts = "logouts",
         /// Metrics and buckets.
         Upkeep = "upkeep",
     }
@@ -370,6 +374,7 @@ impl Endpoint {
             "/oauth/device_authorization" => Self::DeviceAuthorization,
             "/oauth/par" => Self::Par,
             "/oauth/userinfo" => Self::Userinfo,
+            "/oauth/logout" => Self::Logout,
             "/oauth/token" => Self::Token,
             "/oauth/introspect" => Self::Introspect,
             "/oauth/revoke" => Self::Revoke,

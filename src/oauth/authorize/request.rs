@@ -62,6 +62,11 @@ impl Params {
         self.repeated.iter().any(|known| known == name)
     }
 
+    /// Whether any parameter but `resource` stands there more than once.
+    pub(in crate::oauth) fn has_repeats(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
     /// `state`, if it can be given back.
     pub(in crate::oauth) fn state(&self) -> Option<&str> {
         self.one("state").filter(|state| state.len() <= STATE)

@@ -6,3 +6,4 @@ mod dpop;
 mod limits;
 mod nginx;
 mod stage;
+mod step_up;

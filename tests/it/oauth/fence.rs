@@ -315,8 +315,8 @@ impl Fence {
         if path.starts_with("/oauth/") || error {
             assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"), "{path}: {answer:?}");
         }
-        let page =
-            path.ends_with("/oauth/authorize") && answer.header(header::CONTENT_TYPE) != Some("application/json");
+        let page = ["/oauth/authorize", "/oauth/logout"].iter().any(|page| path.ends_with(page))
+            && answer.header(header::CONTENT_TYPE) != Some("application/json");
         if page && !answer.status.is_redirection() {
             assert_eq!(answer.header(header::CONTENT_TYPE), Some("text/html; charset=utf-8"), "{path}: {answer:?}");
             let policy = answer.header(header::CONTENT_SECURITY_POLICY).unwrap();

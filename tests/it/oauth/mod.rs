@@ -3,6 +3,7 @@
 
 mod assertions;
 mod authorize;
+mod backchannel;
 mod client_auth;
 mod codes;
 mod cors;
@@ -14,6 +15,7 @@ mod introspection;
 mod issuance;
 mod jwt_bearer;
 mod limits;
+mod logout;
 mod metadata;
 mod par;
 pub(crate) mod people;

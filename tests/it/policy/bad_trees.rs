@@ -82,6 +82,22 @@ fn a_record_annotation_that_means_nothing_is_refused() {
 }
 
 #[test]
+fn a_step_up_that_means_nothing_is_refused() {
+    let forbid = r#"forbid (principal is Stockade::User, action == Notes::Action::"notes:list", resource);"#;
+    for (annotation, problem) in [
+        (r#"@acr("4")"#, "`@acr(\"4\")` is none of 1, 2, 3"),
+        (r#"@acr("two")"#, "`@acr(\"two\")` is none of 1, 2, 3"),
+        (r#"@max_age("-1")"#, "`@max_age(\"-1\")` is no number of seconds"),
+        (r#"@max_age("5m")"#, "`@max_age(\"5m\")` is no number of seconds"),
+    ] {
+        let text = format!("@id(\"x\") {annotation} {forbid}");
+        assert!(only(&[("guard/x.cedar", &text)]).contains(problem), "{annotation}");
+    }
+    let text = format!("@id(\"x\") @acr(\"2\") {OPEN}");
+    assert!(only(&[("grant/x.cedar", &text)]).contains("this permits"));
+}
+
+#[test]
 fn a_permit_of_everything_to_everyone_is_refused() {
     let problem = only(&[("grant/x.cedar", "@id(\"x\") permit (principal, action, resource);")]);
     assert!(problem.contains("`x` permits everything to everyone"), "{problem}");
