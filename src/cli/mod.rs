@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod config_show;
 mod dev;
+mod doctor;
 mod failure;
 mod generate;
 mod healthcheck;
@@ -78,6 +79,8 @@ enum Command {
     /// Search, export and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Check the deployment, or with --bcp the configuration and its clients against RFC 9700
+    Doctor(doctor::Args),
     /// Ask the running service whether it is ready: the container's probe
     Healthcheck(healthcheck::Args),
     /// Print a completion script for a shell
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::User(command) => block_on(user::run(command, config)),
         Command::Token(command) => block_on(token::run(command, config)),
         Command::Audit(command) => block_on(audit::run(&command, config)),
+        Command::Doctor(args) => block_on(doctor::run(&args, config)),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Settings;
 use super::error::Error;
@@ -71,6 +71,12 @@ fn cache_for(secs: u64) -> HeaderValue {
 
 /// The metadata document.
 pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -> Document {
+    let body = body(issuer, settings, trusts_others);
+    Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
+}
+
+/// What the metadata document says.
+pub(super) fn body(issuer: &str, settings: &Settings, trusts_others: bool) -> Value {
     let mut grants = vec![
         GrantType::AuthorizationCode,
         GrantType::ClientCredentials,
@@ -83,7 +89,7 @@ pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -
     let with_none = json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     let algs = json!(Algorithm::ALL.map(Algorithm::as_str));
     let signing: Vec<_> = settings.signing_algs.iter().map(|alg| alg.as_str()).collect();
-    let body = json!({
+    json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
@@ -121,8 +127,7 @@ pub(super) fn document(issuer: &str, settings: &Settings, trusts_others: bool) -
         "revocation_endpoint_auth_methods_supported": with_none,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
-    });
-    Document::new(Bytes::from(body.to_string()), cache_for(settings.jwks_max_age.as_secs()))
+    })
 }
 
 /// The issuer as a protected resource (RFC 9728): its own APIs take its own tokens, in the header alone.

@@ -49,13 +49,14 @@ use axum::routing::any;
 use self::cors::Origin;
 use crate::audit_log::AuditLog;
 use crate::base::{Clock, Rng};
+use crate::config::Config;
 use crate::crypto::CryptoError;
 use crate::crypto::assertion::{ClientKeys, Decoy};
 use crate::crypto::bounded::Bounded;
 use crate::crypto::nonce::Nonces;
 use crate::http::browser::Site;
 use crate::http::{Flows, Guard, Sessions};
-use crate::limits::Buckets;
+use crate::limits::{Buckets, LimitError};
 use crate::live::Live;
 use crate::policy::Engine;
 use crate::store::Store;
@@ -162,6 +163,15 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
             .route(&format!("/.well-known/oauth-authorization-server{path}"), any(describe));
     }
     Ok(router.with_state(server))
+}
+
+/// The authorization server metadata (RFC 8414) that a configuration publishes.
+///
+/// # Errors
+/// When a limit lies outside what a bucket can count.
+pub fn published(config: &Config) -> Result<serde_json::Value, LimitError> {
+    let settings = Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?;
+    Ok(metadata::body(&config.server.issuer, &settings, !config.oauth.trusted_issuers.is_empty()))
 }
 
 /// The path of an issuer: `""` or `/…` without a final slash.

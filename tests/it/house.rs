@@ -12,7 +12,7 @@ const LEVELS: &[&[&str]] = &[
     &["telemetry"],
     &["store", "crypto", "policy", "limits"],
     &["live", "audit_log", "registry"],
-    &["accounts"],
+    &["accounts", "doctor"],
     &["http"],
     &["oauth", "login", "enforce", "access", "audit", "manage"],
     &["ticks"],

@@ -8,6 +8,7 @@ mod audit_log;
 mod cli;
 mod config;
 mod crypto;
+mod doctor;
 mod end_to_end;
 mod enforce;
 mod house;

@@ -36,7 +36,7 @@ impl Metadata {
 }
 
 /// Where RFC 8414 3.1 puts it: between the host and the path of the issuer.
-fn place(issuer: &str) -> String {
+pub(in crate::cli) fn place(issuer: &str) -> String {
     const KNOWN: &str = "/.well-known/oauth-authorization-server";
     let host_at = issuer.find("://").map_or(0, |at| at + 3);
     let (front, path) = match issuer.get(host_at..).and_then(|rest| rest.find('/')) {

@@ -21,7 +21,7 @@ use crate::app::Inside;
 use crate::base::{SystemClock, SystemRng};
 use remote::Remote;
 
-pub(super) use discovery::Metadata;
+pub(super) use discovery::{Metadata, place, plain};
 pub(super) use kept::Kept;
 pub(super) use remote::{Issued, OauthError, ask_for_token, http_client, server_url, signed_in};
 

@@ -180,3 +180,20 @@ fn a_service_without_good_policies_does_not_start_and_says_why() {
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("policies/grant/broken.cedar:"), "{said:?}");
 }
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_wrong_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (port, ops) = (free_port(), free_port());
+    let mut server = Server::start(dev(&data, port, ops));
+    server.ready(ops).await;
+    for arguments in [vec!["doctor"], vec!["doctor", "--bcp"]] {
+        let said = run_in(&data, &arguments);
+        assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
+    }
+    let said = run_in(&data, &["doctor", "--output", "json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+    let wrong: Vec<_> = rows.iter().filter(|row| row["verdict"] != "ok" && row["section"] != "disk").collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

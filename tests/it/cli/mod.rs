@@ -4,6 +4,7 @@ mod audit;
 mod clients;
 mod dev;
 mod docs;
+mod doctor;
 mod keys;
 mod login;
 mod policies;
