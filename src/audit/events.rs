@@ -9,7 +9,7 @@ use super::filter::Asked;
 use super::permissions::Search;
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Outcome, event};
-use crate::store::log::{self, Stored};
+use crate::store::log::{self, Numbered};
 
 /// `{"items": [...], "next_cursor": ... | null}`.
 pub(super) async fn search(
@@ -57,14 +57,14 @@ pub(super) async fn search(
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The stored halves are JSON objects already: they are joined as they are, so what is read is what was signed.
-fn render(page: &[Stored], next: Option<&str>) -> Vec<u8> {
+fn render(page: &[Numbered], next: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + page.len() * 600);
     out.extend_from_slice(br#"{"items":["#);
-    for (i, stored) in page.iter().enumerate() {
+    for (i, numbered) in page.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        item(&mut out, stored);
+        item(&mut out, numbered);
     }
     out.extend_from_slice(br#"],"next_cursor":"#);
     match next {
@@ -81,18 +81,12 @@ fn render(page: &[Stored], next: Option<&str>) -> Vec<u8> {
 }
 
 /// One event: its number, then the members of both halves. What was erased is missing, and `erased` says so.
-fn item(out: &mut Vec<u8>, stored: &Stored) {
-    out.extend_from_slice(format!(r#"{{"seq":{}"#, stored.seq).as_bytes());
-    match stored.rest.body.as_deref().and_then(members) {
-        Some(members) => append(out, members),
-        None => {
-            let known = serde_json::json!({ "id": stored.event_id, "time": stored.time });
-            append(out, members(known.to_string().as_bytes()).unwrap_or_default());
-        }
-    }
-    match stored.personal.body.as_deref().and_then(members) {
-        Some(members) => append(out, members),
-        None => append(out, br#""erased":true"#),
+fn item(out: &mut Vec<u8>, numbered: &Numbered) {
+    out.extend_from_slice(format!(r#"{{"seq":{}"#, numbered.seq).as_bytes());
+    let halves = [numbered.entry.rest(), numbered.entry.personal()].map(|half| half.body.and_then(members));
+    halves.into_iter().flatten().for_each(|members| append(out, members));
+    if halves.contains(&None) {
+        append(out, br#""erased":true"#);
     }
     out.push(b'}');
 }
@@ -114,19 +108,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::base::Timestamp;
-    use crate::store::log::Half;
+    use crate::store::entry::{Entry, Half};
 
-    fn stored(seq: i64, rest: Option<&str>, personal: Option<&str>) -> Stored {
-        let half = |body: Option<&str>| Half { body: body.map(|b| b.as_bytes().to_vec()), salt: vec![0; 16] };
-        Stored {
-            seq,
-            event_id: "evt_1".to_owned(),
-            time: Timestamp::from_secs(1_800_000_000),
-            personal: half(personal),
-            rest: half(rest),
-            leaf: vec![0; 32],
-        }
+    fn stored(seq: i64, rest: Option<&'static str>, personal: Option<&'static str>) -> Numbered {
+        let half = |body: Option<&'static str>| Half {
+            body: body.map(str::as_bytes),
+            salt: if body.is_some() { &[0; 16] } else { &[0; 32] },
+        };
+        Numbered { seq, leaf: [0; 32], entry: Entry::of(half(personal), half(rest)) }
     }
 
     #[test]
@@ -145,7 +134,7 @@ mod tests {
                     { "seq": 3, "id": "evt_3", "kind": "decision", "principal": "Client::\"a\"" },
                     { "seq": 2, "id": "evt_2" },
                     { "seq": 1, "id": "evt_1", "erased": true },
-                    { "seq": 0, "id": "evt_1", "time": "2027-01-15T08:00:00.000000Z", "erased": true },
+                    { "seq": 0, "erased": true },
                 ],
                 "next_cursor": "abc",
             })

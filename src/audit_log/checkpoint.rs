@@ -225,7 +225,7 @@ pub(crate) fn frontier(state: &store::log::State) -> Result<Frontier, StoreError
         .and_then(|size| Frontier::from_bytes(size, &state.frontier))
         .ok_or_else(|| corrupt("log_state", "the frontier does not fit the size"))?;
     for leaf in &state.tail {
-        frontier.push(leaf.as_slice().try_into().map_err(|_| corrupt("events", "a leaf is not 32 bytes"))?);
+        frontier.push(*leaf);
     }
     Ok(frontier)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::leaf::{self, Half};
+use super::leaf;
 use crate::model::Event;
 use crate::model::event::kind;
 use crate::store::erase::{self, Which};
@@ -158,15 +158,11 @@ pub async fn erase(store: &Store, which: Which, seqs: &[i64], event: &Event) -> 
     for chunk in seqs.chunks(AT_ONCE) {
         let mut tx = store.begin_log().await?;
         for seq in chunk {
-            let Some(half) = erase::half(&mut tx, *seq, which).await? else { continue };
-            let Some(body) = &half.body else { continue };
-            let half = Half { body: Some(body), salt: &half.salt };
-            let commitment = match which {
-                Which::Personal => leaf::of_personal(half),
-                Which::Rest => leaf::of_rest(half),
+            let commit = match which {
+                Which::Personal => leaf::of_personal,
+                Which::Rest => leaf::of_rest,
             };
-            let damaged = || StoreError::Corrupt { table: "events", problem: format!("entry {seq} has no commitment") };
-            erased += u64::from(erase::erase(&mut tx, *seq, which, &commitment.ok_or_else(damaged)?).await?);
+            erased += u64::from(erase::erase(&mut tx, *seq, which, commit).await?);
         }
         tx.commit().await?;
     }

@@ -13,7 +13,7 @@ use super::verify::VerifyError;
 use super::walk::walk;
 use crate::base::Clock;
 use crate::crypto::log_key::LogKey;
-use crate::store::log::Stored;
+use crate::store::log::Numbered;
 use crate::store::{self, Store, StoreError};
 
 /// How long an export waits for the intake to be moved.
@@ -109,14 +109,15 @@ fn write_line(out: &mut impl Write, line: &Line<'_>) -> Result<(), ExportError> 
     Ok(())
 }
 
-fn write_entry(out: &mut impl Write, entry: &Stored) -> Result<(), ExportError> {
+fn write_entry(out: &mut impl Write, numbered: &Numbered) -> Result<(), ExportError> {
+    let (personal, rest) = (numbered.entry.personal(), numbered.entry.rest());
     let line = Line {
-        seq: Some(entry.seq),
-        rest: entry.rest.body.as_deref().map(|bytes| raw(entry.seq, bytes)).transpose()?,
-        personal: entry.personal.body.as_deref().map(|bytes| raw(entry.seq, bytes)).transpose()?,
-        rest_salt: Some(STANDARD.encode(&entry.rest.salt)),
-        personal_salt: Some(STANDARD.encode(&entry.personal.salt)),
-        leaf: Some(STANDARD.encode(&entry.leaf)),
+        seq: Some(numbered.seq),
+        rest: rest.body.map(|bytes| raw(numbered.seq, bytes)).transpose()?,
+        personal: personal.body.map(|bytes| raw(numbered.seq, bytes)).transpose()?,
+        rest_salt: Some(STANDARD.encode(rest.salt)),
+        personal_salt: Some(STANDARD.encode(personal.salt)),
+        leaf: Some(STANDARD.encode(numbered.leaf)),
         ..Line::new(LineType::Entry)
     };
     write_line(out, &line)
@@ -148,15 +149,17 @@ pub async fn export(
     let public = key.public();
     let walked = walk(store, &public, &waiting, |entry| {
         if !waiting.is_empty() {
-            numbered.insert(entry.event_id.clone());
+            numbered.insert(entry.entry.clone());
         }
         write_entry(out, entry)
     });
     let walked = walked.await?;
     let note = checkpoint::sign(store, origin, key, &walked.frontier, clock.now()).await?;
-    for waiting in waiting.iter().filter(|w| !numbered.contains(&w.row.event_id)) {
-        let (rest, personal) = (raw(-1, &waiting.row.rest)?, raw(-1, &waiting.row.personal)?);
-        write_line(out, &Line { rest: Some(rest), personal: Some(personal), ..Line::new(LineType::Waiting) })?;
+    for waiting in waiting.iter().filter(|w| !numbered.contains(&w.entry)) {
+        let halves = [waiting.entry.rest(), waiting.entry.personal()];
+        let [rest, personal] = halves.map(|half| half.body.map(|bytes| raw(-1, bytes)).transpose());
+        let (rest, personal) = (rest?, personal?);
+        write_line(out, &Line { rest, personal, ..Line::new(LineType::Waiting) })?;
     }
     let public_key = Some(STANDARD.encode(key.public()));
     write_line(out, &Line { note: Some(note), public_key, ..Line::new(LineType::Checkpoint) })?;

@@ -3,6 +3,7 @@
 //! that the entry was there. The format cannot change later.
 
 use crate::crypto::sha256;
+use crate::store::entry::Half;
 
 /// The commitment of one half: SHA-256 of a tag, the salt and the bytes. The salt's length is fixed at 16.
 fn commit(tag: u8, half: Half<'_>) -> Option<[u8; 32]> {
@@ -12,15 +13,6 @@ fn commit(tag: u8, half: Half<'_>) -> Option<[u8; 32]> {
     input.extend_from_slice(half.salt);
     input.extend_from_slice(body);
     Some(sha256(&input))
-}
-
-/// One half of an event as the log holds it.
-#[derive(Clone, Copy, Debug)]
-pub struct Half<'a> {
-    /// The bytes, or `None` once they are erased.
-    pub body: Option<&'a [u8]>,
-    /// The 16-byte salt; of an erased half its 32-byte commitment, so that the other half stays provable.
-    pub salt: &'a [u8],
 }
 
 /// The commitment of the half that can be erased: what stays in the place of its salt, once it is.

@@ -7,7 +7,6 @@
 //! PostgreSQL every process commits to the intake and the sequencer moves it.
 
 pub mod checkpoint;
-mod copies;
 pub mod erasure;
 pub mod export;
 pub mod fold;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::checkpoint::frontier;
 use super::heads;
-use super::leaf::{self, Half};
+use super::leaf;
 use super::merkle::Frontier;
 use crate::base::Clock;
 use crate::crypto::log_key::LogKey;
-use crate::store::events::{self, Row};
-use crate::store::log::{self, Entry, State};
+use crate::store::blocks;
+use crate::store::entry::Entry;
+use crate::store::events;
+use crate::store::log::{self, Numbered, SEGMENT, State};
 use crate::store::{self, Store, StoreError, Tx, leases};
 
 /// The lease's name.
@@ -31,27 +33,37 @@ pub struct Sequencer {
     key: Arc<LogKey>,
     held: Option<Held>,
     renewed_ns: u64,
+    /// The index met what it could not read.
+    damaged: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     fence: i64,
     /// How many leaves the state row has written down.
     written: i64,
     /// How far the intake has been moved (SQLite).
     intake_moved: i64,
+    /// How many entries the index covers.
+    indexed: i64,
     frontier: Frontier,
 }
 
 impl Held {
     fn new(state: &State) -> Result<Self, StoreError> {
         let frontier = frontier(state)?;
-        Ok(Self { fence: state.fence, written: state.size, intake_moved: state.intake_moved, frontier })
+        let State { size, fence, intake_moved, indexed, .. } = *state;
+        Ok(Self { fence, written: size, intake_moved, indexed, frontier })
     }
 
     /// The number of the next entry.
     fn next_seq(&self) -> i64 {
         i64::try_from(self.frontier.size()).unwrap_or(i64::MAX)
+    }
+
+    /// The same once its state is written down.
+    fn written_down(self) -> Self {
+        Self { written: self.next_seq(), ..self }
     }
 
     /// What to write down.
@@ -62,6 +74,7 @@ impl Held {
             tail: Vec::new(),
             fence: self.fence,
             intake_moved: self.intake_moved,
+            indexed: self.indexed,
         }
     }
 }
@@ -72,7 +85,7 @@ const UNWRITTEN: i64 = 2000;
 impl Sequencer {
     /// Holds nothing yet. `holder` is unique to this process; `key` says of a fresh log that nothing is signed so far.
     pub const fn new(store: Store, holder: String, key: Arc<LogKey>) -> Self {
-        Self { store, holder, key, held: None, renewed_ns: 0 }
+        Self { store, holder, key, held: None, renewed_ns: 0, damaged: false }
     }
 
     /// Whether this process may append, as far as it knows.
@@ -122,22 +135,52 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Appends `rows` to the log (SQLite's direct way). The caller holds the lease.
+    /// Appends `entries` to the log (SQLite's direct way). The caller holds the lease.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when the lease is not held or was lost; nothing is appended then.
-    pub async fn append(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    pub async fn append(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let held = self.held.as_mut().ok_or(StoreError::Fenced)?;
-        let (entries, mut next) = advance(held, rows.iter(), None);
-        if rows.len() <= log::AT_ONCE && next.next_seq() - held.written <= UNWRITTEN {
-            let result = log::append_at_once(&self.store, held.fence, &entries).await;
+        let (entries, next) = advance(held, entries.iter().cloned(), None);
+        let blocks = blocks::blocks(&entries);
+        if let [block] = &*blocks
+            && next.next_seq() - held.written <= UNWRITTEN
+        {
+            let result = log::append_at_once(&self.store, held.fence, block).await;
             self.held = result.is_ok().then_some(next);
             return result;
         }
         let mut tx = self.store.begin_log().await?;
-        let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
-        next.written = next.next_seq();
-        finish(&mut self.held, tx, result, next).await
+        let result = log::append(&mut tx, held.written, &blocks, &next.state()).await;
+        finish(&mut self.held, tx, result, next.written_down()).await
+    }
+
+    /// Indexes what was appended, as long as there is enough of it. The caller holds the lease.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the lease is not held or was lost; the log is then as it was.
+    pub async fn settle(&mut self) -> Result<(), StoreError> {
+        while let Some(held) = self.held.as_mut()
+            && !self.damaged
+            && held.next_seq() - held.indexed >= SEGMENT
+        {
+            let mut tx = self.store.begin_log().await?;
+            let mut next = held.state();
+            let settled = log::settle(&mut tx, held.written, &mut next).await;
+            if let Err(error @ StoreError::Corrupt { .. }) = &settled {
+                // What is damaged stays without an index until somebody looks. Recording goes on.
+                tracing::error!(error = %crate::telemetry::chain(error), "the audit log was not indexed");
+                self.damaged = true;
+                return Ok(());
+            }
+            let next = Held { indexed: next.indexed, written: next.size, ..held.clone() };
+            let more = settled.as_ref().is_ok_and(|settled| *settled);
+            finish(&mut self.held, tx, settled.map(drop), next).await?;
+            if !more {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Moves one batch of the intake to the log; how many rows it moved.
@@ -163,10 +206,9 @@ impl Sequencer {
             if moved == 0 {
                 return Ok(0);
             }
-            let (entries, mut next) = advance(held, waiting.iter().map(|w| &w.row), None);
-            let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
-            next.written = next.next_seq();
-            finish(&mut self.held, tx, result, next).await?;
+            let (entries, next) = advance(held, waiting.into_iter().map(|w| w.entry), None);
+            let result = log::append(&mut tx, held.written, &blocks::blocks(&entries), &next.state()).await;
+            finish(&mut self.held, tx, result, next.written_down()).await?;
             return Ok(moved);
         }
         // SQLite: two files. The log remembers how far it has read, so a crash between the two commits repeats nothing.
@@ -177,10 +219,9 @@ impl Sequencer {
         let Some(last) = waiting.last().map(|w| w.id) else { return Ok(0) };
         let moved = waiting.len();
         let mut tx = self.store.begin_log().await?;
-        let (entries, mut next) = advance(held, waiting.iter().map(|w| &w.row), Some(last));
-        let result = log::append(&mut tx, held.written, &entries, &next.state()).await;
-        next.written = next.next_seq();
-        finish(&mut self.held, tx, result, next).await?;
+        let (entries, next) = advance(held, waiting.into_iter().map(|w| w.entry), Some(last));
+        let result = log::append(&mut tx, held.written, &blocks::blocks(&entries), &next.state()).await;
+        finish(&mut self.held, tx, result, next.written_down()).await?;
         let mut tx = self.store.begin().await?;
         events::moved(&mut tx, last).await?;
         tx.commit().await?;
@@ -202,24 +243,18 @@ impl Sequencer {
     }
 }
 
-/// Numbers the rows and grows the tree: the entries, and what is held once they are committed.
-fn advance<'a>(held: &Held, rows: impl Iterator<Item = &'a Row>, intake_moved: Option<i64>) -> (Vec<Entry<'a>>, Held) {
+/// Numbers the entries and grows the tree: what to append, and what is held once it is committed.
+fn advance(held: &Held, entries: impl Iterator<Item = Entry>, intake_moved: Option<i64>) -> (Vec<Numbered>, Held) {
     let mut frontier = held.frontier.clone();
-    let entries: Vec<_> = (held.next_seq()..)
-        .zip(rows)
-        .map(|(seq, row)| {
-            // A present half always has a commitment.
-            let leaf = leaf::hash(
-                Half { body: Some(&row.personal), salt: &row.personal_salt },
-                Half { body: Some(&row.rest), salt: &row.rest_salt },
-            )
-            .unwrap_or_default();
-            frontier.push(leaf);
-            Entry { seq, leaf, row }
-        })
-        .collect();
+    let numbered = (held.next_seq()..).zip(entries).map(|(seq, entry)| {
+        // A present half always has a commitment.
+        let leaf = leaf::hash(entry.personal(), entry.rest()).unwrap_or_default();
+        frontier.push(leaf);
+        Numbered { seq, leaf, entry }
+    });
+    let numbered = numbered.collect();
     let intake_moved = intake_moved.unwrap_or(held.intake_moved);
-    (entries, Held { fence: held.fence, written: held.written, intake_moved, frontier })
+    (numbered, Held { intake_moved, frontier, ..held.clone() })
 }
 
 /// Commits and takes the new state over; any failure forgets the hold, so that the next round reads the truth anew.

@@ -10,9 +10,10 @@ use super::checkpoint::{Checkpoint, NoteError};
 use super::erasure::Account;
 use super::export::{Line, LineType};
 use super::heads::HeadsError;
-use super::leaf::{self, Half};
+use super::leaf;
 use super::merkle::{Frontier, Hash};
 use super::walk;
+use crate::store::entry::Half;
 use crate::store::{self, Store, StoreError};
 
 /// What held.
@@ -60,24 +61,9 @@ pub enum VerifyError {
     /// A head is missing, or what says that none is.
     #[error(transparent)]
     Heads(#[from] HeadsError),
-    /// A searchable copy was changed.
-    #[error("entry {seq} was changed: the searchable `{column}` beside it does not say what was recorded")]
-    Copy {
-        /// Its number.
-        seq: i64,
-        /// Which copy.
-        column: &'static str,
-    },
-    /// A searchable copy of an event without a number was changed.
-    #[error(
-        "the waiting event {event} was changed: the searchable `{column}` beside it does not say what was recorded"
-    )]
-    WaitingCopy {
-        /// Its id.
-        event: String,
-        /// Which copy.
-        column: &'static str,
-    },
+    /// The index hides entries, or names what they are not.
+    #[error("the index from entry {0} on was changed: it does not say what was recorded")]
+    Index(i64),
     /// Halves are gone, and nothing says who erased them.
     #[error("{count} halves of entries are erased without an event that accounts for it; the first is entry {first}")]
     Erased {
@@ -196,7 +182,7 @@ pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report,
     Ok(Report { entries: tree.frontier.size(), erased: tree.erased, waiting, unsigned: 0, head: Some(head) })
 }
 
-/// Verifies the log of a store: every leaf and copy, the frontier, every signed head against the tree at its size, and
+/// Verifies the log of a store: every leaf, the index, the frontier, every signed head against the tree at its size, and
 /// that no head is missing and no half gone without an event.
 ///
 /// # Errors

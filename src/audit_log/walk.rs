@@ -1,16 +1,15 @@
-//! One walk over the log of a store, from its first entry to its last: every number, leaf, copy, head and erasure is
-//! checked on the way. The verifier walks for the answer, an export for the entries.
+//! One walk over the log of a store, from its first entry to its last: every number, leaf, head, erasure
+//! and the index are checked on the way. The verifier walks for the answer, an export for the entries.
 
 use std::collections::VecDeque;
 
 use super::checkpoint::{self, Checkpoint};
-use super::copies;
 use super::heads;
-use super::leaf::Half;
 use super::merkle::Frontier;
 use super::verify::{Report, Tree, VerifyError};
 use crate::store::events::Waiting;
-use crate::store::log::{self, Stored};
+use crate::store::log::{self, Numbered};
+use crate::store::segments::{self, Builder, Segment};
 use crate::store::{self, Store};
 
 const PAGE: i64 = 1000;
@@ -20,10 +19,6 @@ pub(super) struct Walked {
     pub(super) report: Report,
     /// The tree of every entry that was seen.
     pub(super) frontier: Frontier,
-}
-
-fn half(stored: &log::Half) -> Half<'_> {
-    Half { body: stored.body.as_deref(), salt: &stored.salt }
 }
 
 /// The heads of a store, smallest first, read as they are needed.
@@ -50,6 +45,43 @@ impl Heads<'_> {
     }
 }
 
+/// Holds the index against the entries, a segment after the other.
+struct Index {
+    /// How many entries it says it covers.
+    end: i64,
+    builder: Builder,
+    at: Option<Segment>,
+}
+
+impl Index {
+    /// The next entry.
+    async fn add(&mut self, store: &Store, numbered: &Numbered) -> Result<(), VerifyError> {
+        if numbered.seq >= self.end {
+            return Ok(());
+        }
+        let segment = match self.at {
+            Some(segment) => segment,
+            None => {
+                self.builder = Builder::new(numbered.seq);
+                let next = segments::after(&mut store.read_log().await?, numbered.seq, 1).await?.pop();
+                let fits = |segment: &Segment| {
+                    segment.first_seq == numbered.seq && segment.count > 0 && numbered.seq + segment.count <= self.end
+                };
+                next.filter(fits).ok_or(VerifyError::Index(numbered.seq))?
+            }
+        };
+        self.builder.add(&numbered.entry);
+        self.at = Some(segment);
+        if self.builder.count() == segment.count {
+            self.at = None;
+            if !self.builder.agrees(&mut store.read_log().await?, &segment).await? {
+                return Err(VerifyError::Index(segment.first_seq));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Walks; `each` gets every entry, after it was checked. `waiting` is the intake, read before the walk.
 ///
 /// # Errors
@@ -58,7 +90,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
     store: &Store,
     public: &[u8; 32],
     waiting: &[Waiting],
-    mut each: impl FnMut(&Stored) -> Result<(), E>,
+    mut each: impl FnMut(&Numbered) -> Result<(), E>,
 ) -> Result<Walked, E> {
     let fail = |error: VerifyError| E::from(error);
     // The heads are read before the state, and the state before the entries: all can only grow meanwhile.
@@ -74,6 +106,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
     let mut heads = Heads { store, public, ahead: VecDeque::new(), read_to: -1, newest };
     let mut tree = Tree::default();
     let mut reached = check(&mut heads, &tree).await.map_err(fail)?;
+    let mut index = Index { end: state.indexed, builder: Builder::new(0), at: None };
     while tree.frontier.size() < claimed.size() {
         let seq = i64::try_from(tree.frontier.size()).unwrap_or(i64::MAX) - 1;
         let page = async { log::after(&mut store.read_log().await?, seq, PAGE).await };
@@ -81,15 +114,14 @@ pub(super) async fn walk<E: From<VerifyError>>(
         if page.is_empty() {
             break;
         }
-        for (entry, kept) in &page {
+        for numbered in &page {
             if tree.frontier.size() == claimed.size() {
                 break;
             }
-            tree.add(entry.seq, &entry.leaf, half(&entry.personal), half(&entry.rest)).map_err(fail)?;
-            if let Some(column) = copies::of_entry(entry, kept) {
-                return Err(fail(VerifyError::Copy { seq: entry.seq, column }));
-            }
-            each(entry)?;
+            let entry = &numbered.entry;
+            tree.add(numbered.seq, &numbered.leaf, entry.personal(), entry.rest()).map_err(fail)?;
+            index.add(store, numbered).await.map_err(fail)?;
+            each(numbered)?;
             if let Some(size) = check(&mut heads, &tree).await.map_err(fail)? {
                 reached = Some(size);
             }
@@ -101,10 +133,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
         return Err(fail(VerifyError::Root { entries: tree.frontier.size(), size }));
     }
     for waiting in waiting {
-        if let Some(column) = copies::of_waiting(&waiting.row) {
-            return Err(fail(VerifyError::WaitingCopy { event: waiting.row.event_id.clone(), column }));
-        }
-        tree.account.waiting(&waiting.row.rest);
+        tree.account.waiting(waiting.entry.rest().body.unwrap_or_default());
     }
     tree.accounted().map_err(fail)?;
     let report = Report {

@@ -17,7 +17,8 @@ use crate::crypto::log_key::LogKey;
 use crate::model::event::kind;
 use crate::model::{Event, EventClass, Outcome, PrincipalRef};
 use crate::store::changes::Watch;
-use crate::store::events::{self, Row};
+use crate::store::entry::Entry;
+use crate::store::events;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Recorded;
@@ -182,7 +183,7 @@ impl AuditLog {
     }
 }
 
-/// Signs heads as the log grows.
+/// Signs heads as the log gentries.
 struct Head {
     key: Arc<LogKey>,
     settings: Settings,
@@ -265,6 +266,10 @@ async fn move_all(sequencer: &mut Sequencer, clock: &dyn Clock) {
             Ok(()) => return,
             Err(error) => Err(error),
         };
+        let result = match result {
+            Ok(0) => sequencer.settle().await.map(|()| 0),
+            other => other,
+        };
         match result {
             Ok(0) | Err(StoreError::Fenced) => return,
             Ok(_) => {}
@@ -285,7 +290,7 @@ struct Writer {
     first: mpsc::Receiver<Message>,
     later: mpsc::Receiver<Event>,
     /// Queued events that a failed commit gave back.
-    held_back: Vec<Row>,
+    held_back: Vec<Entry>,
 }
 
 impl Writer {
@@ -347,46 +352,46 @@ impl Writer {
     /// One commit for everything at hand, then the answers.
     async fn write(&mut self, sequencer: Option<&mut Sequencer>, messages: &mut Vec<Message>, events: &mut Vec<Event>) {
         let rng = Arc::clone(&self.log.0.rng);
-        let mut rows = std::mem::take(&mut self.held_back);
+        let mut entries = std::mem::take(&mut self.held_back);
         let dropped = self.log.0.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let mut gap = Event::new(kind::AUDIT_GAP, Outcome::Failed, self.log.0.clock.now(), &*rng);
             gap.count = dropped;
             gap.reason = Some("queue_full".into());
-            rows.push(Row::new(&gap, &*rng));
+            entries.push(Entry::new(&gap, &*rng));
         }
-        rows.extend(events.drain(..).map(|event| Row::new(&event, &*rng)));
-        let later = rows.len();
+        entries.extend(events.drain(..).map(|event| Entry::new(&event, &*rng)));
+        let later = entries.len();
         let mut acks = Vec::with_capacity(messages.len());
         for message in messages.drain(..) {
             match message {
                 Message::Record(event, ack) => {
                     // A caller that gave up has answered 503: its event would claim what did not happen.
                     if !ack.is_closed() {
-                        rows.push(Row::new(&event, &*rng));
+                        entries.push(Entry::new(&event, &*rng));
                         acks.push((ack, Some(event)));
                     }
                 }
                 Message::Flush(ack) => acks.push((ack, None)),
             }
         }
-        let result = if rows.is_empty() { Ok(()) } else { self.commit(sequencer, &rows).await };
+        let result = if entries.is_empty() { Ok(()) } else { self.commit(sequencer, &entries).await };
         self.log.0.metrics.audit_queue.set((), u64::try_from(self.first.len() + self.later.len()).unwrap_or(0));
         let answer = match result {
             Ok(()) => Ok(()),
             Err(error) => {
                 tracing::error!(
                     error = %crate::telemetry::chain(&error),
-                    events = rows.len(),
+                    events = entries.len(),
                     "the audit log did not take a batch"
                 );
-                rows.truncate(later);
-                if rows.len() > HELD_BACK {
-                    let over = u64::try_from(rows.len() - HELD_BACK).unwrap_or(u64::MAX);
+                entries.truncate(later);
+                if entries.len() > HELD_BACK {
+                    let over = u64::try_from(entries.len() - HELD_BACK).unwrap_or(u64::MAX);
                     self.log.0.dropped.fetch_add(over, Ordering::Relaxed);
-                    rows.truncate(HELD_BACK);
+                    entries.truncate(HELD_BACK);
                 }
-                self.held_back = rows;
+                self.held_back = entries;
                 Err(NotRecorded)
             }
         };
@@ -407,24 +412,24 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, sequencer: Option<&mut Sequencer>, rows: &[Row]) -> Result<(), StoreError> {
+    async fn commit(&self, sequencer: Option<&mut Sequencer>, entries: &[Entry]) -> Result<(), StoreError> {
         let (inner, began_ns) = (&self.log.0, self.log.0.clock.monotonic_ns());
-        let result = self.commit_once(sequencer, rows).await;
+        let result = self.commit_once(sequencer, entries).await;
         inner.metrics.audit_commit_seconds.record_ns((), inner.clock.monotonic_ns().saturating_sub(began_ns));
         #[expect(clippy::cast_precision_loss, reason = "a batch is at most some thousands")]
-        inner.metrics.audit_batch.with(()).record(rows.len() as f64);
+        inner.metrics.audit_batch.with(()).record(entries.len() as f64);
         result
     }
 
-    async fn commit_once(&self, sequencer: Option<&mut Sequencer>, rows: &[Row]) -> Result<(), StoreError> {
+    async fn commit_once(&self, sequencer: Option<&mut Sequencer>, entries: &[Entry]) -> Result<(), StoreError> {
         if let Some(sequencer) = sequencer
             && sequencer.is_holder()
         {
-            match sequencer.append(rows).await {
+            match sequencer.append(entries).await {
                 Err(StoreError::Fenced) => {}
                 other => return other,
             }
         }
-        events::put_many(&self.store, rows).await
+        events::put_many(&self.store, entries).await
     }
 }

@@ -307,14 +307,14 @@ impl Event {
         self
     }
 
-    /// The bytes of the half that can be erased: JSON, `{}` when there is nothing personal.
-    pub fn personal(&self) -> Vec<u8> {
+    /// Writes the half that can be erased: JSON, `{}` when there is nothing personal.
+    pub fn write_personal(&self, out: &mut Vec<u8>) {
         let half = Personal { principal: self.principal.as_ref().map(ToString::to_string), address: self.address };
-        json(&half, 128)
+        json(out, &half);
     }
 
-    /// The bytes of the half that stays: JSON.
-    pub fn rest(&self) -> Vec<u8> {
+    /// Writes the half that stays: JSON.
+    pub fn write_rest(&self, out: &mut Vec<u8>) {
         let half = Rest {
             id: &self.id,
             time: self.time,
@@ -331,15 +331,14 @@ impl Event {
             count: self.count,
             data: &self.data,
         };
-        json(&half, 768)
+        json(out, &half);
     }
 }
 
-/// `half` as JSON, in a buffer that mostly needs not grow.
-fn json(half: &impl Serialize, usual: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(usual);
-    match serde_json::to_writer(&mut out, half) {
-        Ok(()) => out,
-        Err(_) => Vec::new(),
+fn json(out: &mut Vec<u8>, half: &impl Serialize) {
+    let begun = out.len();
+    // Memory takes everything, and these types have no value that JSON has not.
+    if serde_json::to_writer(&mut *out, half).is_err() {
+        out.truncate(begun);
     }
 }

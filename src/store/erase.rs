@@ -1,53 +1,38 @@
 //! Erasing halves of entries: what remains is their commitment, in the place of their salt.
 
-use super::log::Half;
-use super::sql::{Handle, affected, run, statements};
-use super::{StoreError, Tx};
+use super::blocks::{self, Numbered};
+pub use super::entry::Which;
+use super::entry::{Entry, Half};
+use super::{StoreError, Tx, segments};
 
-statements! {
-    PERSONAL = shared("select personal, personal_salt from events where seq = $1");
-    REST = shared("select rest, rest_salt from events where seq = $1");
-    /// The searchable copies go with their half.
-    ERASE_PERSONAL = shared(
-        "update events set personal = null, personal_salt = $2, principal = null where seq = $1 and personal is not null"
-    );
-    ERASE_REST = shared(
-        "update events set rest = null, rest_salt = $2, action = null, resource = null, request_id = null
-         where seq = $1 and rest is not null"
-    );
-}
-
-/// Which half of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one with what is personal.
-    Personal,
-    /// The other.
-    Rest,
-}
-
-/// One half of entry `seq`, if there is such an entry.
+/// Erases one half of entry `seq`, in its block and in the index; whether it was still there. `commit` gives what is left
+/// of the half, `None` when it is damaged.
 ///
 /// # Errors
-/// When the database fails.
-pub async fn half(handle: &mut impl Handle, seq: i64, which: Which) -> Result<Option<Half>, StoreError> {
-    let row: Option<(Option<Vec<u8>>, Vec<u8>)> = match which {
-        Which::Personal => run!(handle, PERSONAL, |conn, text| sqlx::query_as(text).bind(seq).fetch_optional(conn))?,
-        Which::Rest => run!(handle, REST, |conn, text| sqlx::query_as(text).bind(seq).fetch_optional(conn))?,
+/// When the database fails or the entry is damaged.
+pub async fn erase(
+    tx: &mut Tx,
+    seq: i64,
+    which: Which,
+    commit: impl Fn(Half<'_>) -> Option<[u8; 32]>,
+) -> Result<bool, StoreError> {
+    let Some(block) = blocks::holding(tx, seq).await? else { return Ok(false) };
+    let mut entries = block.open()?;
+    let Some(Numbered { entry, .. }) = entries.iter_mut().find(|numbered| numbered.seq == seq) else {
+        return Ok(false);
     };
-    Ok(row.map(|(body, salt)| Half { body, salt }))
-}
-
-/// Puts `commitment` in the place of a half; whether it was still there.
-///
-/// # Errors
-/// When the database fails.
-pub async fn erase(tx: &mut Tx, seq: i64, which: Which, commitment: &[u8; 32]) -> Result<bool, StoreError> {
-    let changed = match which {
-        Which::Personal => {
-            affected!(tx, ERASE_PERSONAL, |text| sqlx::query(text).bind(seq).bind(commitment.as_slice()))?
-        }
-        Which::Rest => affected!(tx, ERASE_REST, |text| sqlx::query(text).bind(seq).bind(commitment.as_slice()))?,
+    let half = match which {
+        Which::Personal => entry.personal(),
+        Which::Rest => entry.rest(),
     };
-    Ok(changed > 0)
+    if half.body.is_none() {
+        return Ok(false);
+    }
+    let damaged = || StoreError::Corrupt { table: "log_blocks", problem: format!("entry {seq} has no commitment") };
+    let commitment = commit(half).ok_or_else(damaged)?;
+    let before: Entry = entry.clone();
+    *entry = before.without(which, &commitment);
+    blocks::replace(tx, block.first_seq, entries.iter().map(|numbered| &numbered.entry)).await?;
+    segments::forget(tx, seq, &before, which).await?;
+    Ok(true)
 }

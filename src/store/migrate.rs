@@ -35,7 +35,7 @@ const ALL: &[Pair] = &[
     pair!(3, "0003_people", log: false),
     pair!(4, "0004_heads", log: true),
     pair!(5, "0005_client_order", log: false),
-    pair!(6, "0006_search", log: true),
+    pair!(6, "0006_segments", log: true),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

@@ -10,12 +10,14 @@
 //! read-then-write.
 
 pub mod assertions;
+pub mod blocks;
 pub mod changes;
 pub mod clients;
 pub mod codes;
 pub mod consents;
 pub mod credentials;
 pub mod device_codes;
+pub mod entry;
 pub mod erase;
 pub mod events;
 pub mod grants;
@@ -31,8 +33,10 @@ pub mod refresh_tokens;
 pub mod retention;
 pub mod revocations;
 mod search;
+pub mod segments;
 pub mod sessions;
 pub(crate) mod sql;
+mod terms;
 pub mod tokens;
 pub mod upstream_links;
 pub mod users;
@@ -416,7 +420,7 @@ impl Store {
             upstream_links::STATEMENTS,
             users::STATEMENTS,
         ];
-        let log = [erase::STATEMENTS, heads::STATEMENTS, leases::STATEMENTS, log::STATEMENTS];
+        let log = [blocks::STATEMENTS, heads::STATEMENTS, leases::STATEMENTS, log::STATEMENTS, segments::STATEMENTS];
         for (statements, in_log) in [(main.concat(), false), (log.concat(), true)] {
             for sql in statements {
                 let mut tx = if in_log { self.begin_log().await? } else { self.begin().await? };

@@ -12,6 +12,7 @@ use stockade::store::{Store, clients, events, grants, logout_deliveries, session
 
 use crate::store::client;
 use crate::store::people::grant;
+use crate::support::events::said;
 use crate::support::stores::stores;
 
 const ISSUER: &str = "https://issuer.example";
@@ -81,7 +82,11 @@ impl Stage {
 
     async fn recorded(&self) -> Vec<String> {
         let waiting = events::waiting_after(&mut self.store.read().await.expect("read"), -1, 100).await;
-        waiting.expect("answers").into_iter().map(|waiting| waiting.row.kind).collect()
+        waiting
+            .expect("answers")
+            .into_iter()
+            .map(|waiting| said(&waiting.entry)["kind"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 

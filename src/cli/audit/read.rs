@@ -11,7 +11,7 @@ use crate::base::{Clock as _, SystemClock, Timestamp};
 use crate::config::text;
 use crate::model::{Outcome, PrincipalRef, event};
 use crate::policy::Resource;
-use crate::store::log::{self, Filter, Stored};
+use crate::store::log::{self, Filter, Numbered};
 
 /// How often `tail` looks.
 const POLL: Duration = Duration::from_millis(250);
@@ -101,10 +101,10 @@ impl FilterArgs {
 }
 
 /// Both halves of an entry as one object, `seq` first. An erased half is missing from it.
-fn entry(stored: &Stored) -> Map<String, Value> {
+fn entry(stored: &Numbered) -> Map<String, Value> {
     let mut all = Map::from_iter([("seq".to_owned(), Value::from(stored.seq))]);
-    for half in [&stored.rest, &stored.personal] {
-        let fields = half.body.as_deref().and_then(|body| serde_json::from_slice::<Map<String, Value>>(body).ok());
+    for half in [stored.entry.rest(), stored.entry.personal()] {
+        let fields = half.body.and_then(|body| serde_json::from_slice::<Map<String, Value>>(body).ok());
         all.extend(fields.unwrap_or_default());
     }
     all
@@ -196,7 +196,7 @@ pub(in crate::cli) async fn tail(local: &Local, args: &TailArgs) -> Result<(), F
 }
 
 /// What matches and has a number above `last`, newest first.
-async fn newer(local: &Local, filter: &Filter, last: i64) -> Result<Vec<Stored>, Failure> {
+async fn newer(local: &Local, filter: &Filter, last: i64) -> Result<Vec<Numbered>, Failure> {
     let (mut found, mut before) = (Vec::new(), None);
     loop {
         let page = log::page(&mut local.store.read_log().await?, filter, before, 500).await?;

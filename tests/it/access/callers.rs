@@ -9,6 +9,7 @@ use stockade::limits::Limit;
 use stockade::store::log;
 
 use super::stage::Stage;
+use crate::support::events::said;
 
 const PATH: &str = "/access/v1/evaluation";
 
@@ -74,10 +75,9 @@ async fn every_answer_of_a_batch_is_an_event_that_names_who_asked_and_about_whom
     let entries = log::page(&mut reader, &filter, None, 10).await.expect("a page");
     let mut events: Vec<(String, Value)> = entries
         .into_iter()
-        .map(|entry| {
-            let text =
-                |bytes: Option<Vec<u8>>| serde_json::from_slice::<Value>(&bytes.expect("not erased")).expect("JSON");
-            (text(entry.personal.body)["principal"].as_str().unwrap_or_default().to_owned(), text(entry.rest.body))
+        .map(|stored| {
+            let event = said(&stored.entry);
+            (event["personal"]["principal"].as_str().unwrap_or_default().to_owned(), event)
         })
         .collect();
     events.sort_by(|a, b| a.0.cmp(&b.0));

@@ -4,28 +4,28 @@ use std::io::Cursor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use stockade::audit_log::leaf::{self, Half};
+use stockade::audit_log::leaf;
 use stockade::audit_log::verify::VerifyError;
 use stockade::audit_log::{erasure, verify};
 use stockade::base::{SystemRng, Timestamp};
 use stockade::model::{Event, Outcome, event::kind};
 use stockade::store::Store;
+use stockade::store::entry::Half;
 use stockade::store::erase::{self, Which};
+use stockade::store::log::{self, Filter};
 
-use super::tamper::{no_export, recorded, verified};
-use super::{exported, key};
+use super::tamper::{many, no_export, recorded, verified};
+use super::{event, exported, key};
 use crate::support::stores::stores;
 
 /// Erases as somebody who can write to the database would: the bytes go, the commitment stays, nothing is said.
 async fn erase_silently(store: &Store, seq: i64, which: Which) {
     let mut tx = store.begin_log().await.expect("begin");
-    let half = erase::half(&mut tx, seq, which).await.expect("read").expect("an entry");
-    let half = Half { body: half.body.as_deref(), salt: &half.salt };
     let commitment = match which {
-        Which::Personal => leaf::of_personal(half),
-        Which::Rest => leaf::of_rest(half),
+        Which::Personal => leaf::of_personal,
+        Which::Rest => leaf::of_rest,
     };
-    assert!(erase::erase(&mut tx, seq, which, &commitment.expect("a commitment")).await.expect("erased"));
+    assert!(erase::erase(&mut tx, seq, which, commitment).await.expect("erased"));
     tx.commit().await.expect("commit");
 }
 
@@ -96,5 +96,27 @@ async fn a_half_that_was_taken_out_of_an_export_is_reported() {
         assert!(!erased.contains("c1"), "{erased}");
         let result = verify::export(Cursor::new(text.replace(line, &erased)), Some(&key().public()));
         assert!(matches!(result, Err(VerifyError::Erased { count: 1, first: 1 })), "{}: {result:?}", test.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_erased_is_found_no_more_and_the_index_still_agrees() {
+    for test in stores().await {
+        many(&test.store, (0..4500).map(event)).await;
+        let person = |n: usize| Filter { principal: Some(format!("Client::\"c{n}\"")), ..Filter::default() };
+        let find = async |filter: &Filter| {
+            let page = log::page(&mut test.store.read_log().await.expect("read"), filter, None, 10).await;
+            page.expect("a page").iter().map(|it| it.seq).collect::<Vec<_>>()
+        };
+        // One in the index, one after it.
+        for n in [7, 4400] {
+            assert_eq!(find(&person(n)).await, [i64::try_from(n).expect("small")]);
+            let seqs = [i64::try_from(n).expect("small")];
+            assert_eq!(erasure::erase(&test.store, Which::Personal, &seqs, &erasure()).await.expect("erased"), 1);
+            assert_eq!(find(&person(n)).await, [0_i64; 0]);
+        }
+        assert_eq!(erasure::erase(&test.store, Which::Rest, &[9], &erasure()).await.expect("erased"), 1);
+        verified(&test.store).await.expect("the index says what is left");
+        assert_eq!(find(&person(8)).await, [8]);
     }
 }

@@ -5,6 +5,7 @@ use stockade::crypto::secret_text;
 use stockade::store::{Store, events};
 
 use super::Place;
+use crate::support::events::said;
 
 /// What waits in the intake of the place's store: kind, outcome and the half that stays, as text.
 async fn recorded(place: &Place) -> Vec<String> {
@@ -15,10 +16,12 @@ async fn recorded(place: &Place) -> Vec<String> {
         |rest: &[u8]| String::from_utf8_lossy(rest).contains("\"outcome\":\"allowed\",\"action\":\"client:show\"");
     waiting
         .into_iter()
-        .filter(|waiting| !reads(&waiting.row.rest))
+        .filter(|waiting| !reads(waiting.entry.rest().body.unwrap()))
         .map(|waiting| {
-            let principal = waiting.row.principal.unwrap_or_default();
-            format!("{principal} {} {}", waiting.row.outcome, String::from_utf8(waiting.row.rest).unwrap())
+            let event = said(&waiting.entry);
+            let (principal, outcome) = (event["personal"]["principal"].as_str(), event["outcome"].as_str());
+            let rest = str::from_utf8(waiting.entry.rest().body.unwrap()).unwrap();
+            format!("{} {} {rest}", principal.unwrap_or_default(), outcome.unwrap())
         })
         .collect()
 }

@@ -133,11 +133,10 @@ async fn a_postgresql_without_room_refuses_what_it_cannot_record_and_recovers() 
     issued(&load).await;
     // What is rolled back leaves its pages behind: both tables stand at the limit, and need new pages to go on.
     const FILLER: &str = "begin;
-        insert into event_intake (event_id, time, kind, outcome, personal, personal_salt, rest, rest_salt)
-            select '', 0, '', '', convert_to(repeat('x', 1800), 'UTF8'), '', '', '' from generate_series(1, 12000);
-        insert into events (seq, event_id, time, kind, outcome, personal, personal_salt, rest, rest_salt, leaf)
-            select 1000000000 + i, '', 0, '', '', convert_to(repeat('x', 1800), 'UTF8'), '', '', '', ''
-            from generate_series(1, 12000) i;
+        insert into event_intake (entry)
+            select convert_to(repeat('x', 1800), 'UTF8') from generate_series(1, 12000);
+        insert into log_blocks (first_seq, count, leaves, entries)
+            select 1000000000 + i, 1, '', convert_to(repeat('x', 1800), 'UTF8') from generate_series(1, 12000) i;
         rollback";
     database.sql(&url, FILLER);
     database.limit_files(Some(16 << 20));

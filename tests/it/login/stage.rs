@@ -26,6 +26,7 @@ use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
 
 use super::browser::Browser;
+use crate::support::events::said;
 use crate::support::stores::{TestStore, stores};
 
 /// Midnight of some day, long after every certificate and before every year 2038.
@@ -278,17 +279,7 @@ impl Stage {
             let mut reader = self.store.read_log().await.unwrap();
             let rows = log::page(&mut reader, &log::Filter::default(), None, 500).await.unwrap();
             drop(reader);
-            let parse =
-                |half: &log::Half| half.body.as_deref().map_or(Value::Null, |b| serde_json::from_slice(b).unwrap());
-            let mut events: Vec<Value> = rows
-                .iter()
-                .rev()
-                .map(|row| {
-                    let mut event: Value = parse(&row.rest);
-                    event["personal"] = parse(&row.personal);
-                    event
-                })
-                .collect();
+            let mut events: Vec<Value> = rows.iter().rev().map(|row| said(&row.entry)).collect();
             let text = serde_json::to_string(&events).unwrap();
             for secret in self.secrets.lock().iter() {
                 assert!(!text.contains(secret.as_str()), "a secret stands in the log");

@@ -24,6 +24,7 @@ use stockade::telemetry::Prometheus;
 use tokio::sync::{OnceCell, watch};
 use tower::ServiceExt as _;
 
+use crate::support::events::said;
 use crate::support::stores::{TestStore, stores};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
@@ -215,10 +216,9 @@ impl Stage {
         let waiting = events::waiting_after(&mut self.test.store.read().await.unwrap(), 0, 1000).await.unwrap();
         let moved = log::page(&mut self.test.store.read_log().await.unwrap(), &filter, None, 1000).await.unwrap();
         for stored in moved.iter().rev() {
-            all.push(serde_json::from_slice(stored.rest.body.as_deref().unwrap()).unwrap());
+            all.push(said(&stored.entry));
         }
-        for waiting in waiting.iter().filter(|waiting| waiting.row.kind == kind) {
-            let event: Value = serde_json::from_slice(&waiting.row.rest).unwrap();
+        for event in waiting.iter().map(|waiting| said(&waiting.entry)).filter(|event| event["kind"] == kind) {
             if all.iter().all(|known| known["id"] != event["id"]) {
                 all.push(event);
             }

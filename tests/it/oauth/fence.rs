@@ -36,6 +36,7 @@ use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use crate::support::events::said;
 use crate::support::stores::{self, TestStore};
 
 pub(crate) const ISSUER: &str = "https://issuer.example";
@@ -410,7 +411,7 @@ impl Fence {
             let mut reader = self.store.store.read_log().await.unwrap();
             let rows = log::page(&mut reader, &log::Filter::default(), None, 500).await.unwrap();
             drop(reader);
-            let events: Vec<Value> = rows.iter().rev().map(event).collect();
+            let events: Vec<Value> = rows.iter().rev().map(|row| said(&row.entry)).collect();
             let text = serde_json::to_string(&events).unwrap();
             for secret in self.secrets.lock().iter() {
                 assert!(!text.contains(secret.as_str()), "a secret stands in the log");
@@ -454,13 +455,6 @@ async fn publish_keys(store: &Store, sealer: &Sealer) {
         }
     }
     tx.commit().await.unwrap();
-}
-
-fn event(row: &log::Stored) -> Value {
-    let parse = |half: &log::Half| half.body.as_deref().map_or(Value::Null, |b| serde_json::from_slice(b).unwrap());
-    let mut event = parse(&row.rest);
-    event["personal"] = parse(&row.personal);
-    event
 }
 
 /// The secret of a client of these tests: always the same, so that two servers on one store agree.

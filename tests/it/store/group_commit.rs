@@ -8,6 +8,7 @@ use stockade::model::{Event, Outcome, event::kind};
 use stockade::store::{Conn, Handle as _, Store, StoreError, Tx, assertions, events};
 use stockade::telemetry::Prometheus;
 
+use crate::support::events::said;
 use crate::support::stores::sqlite;
 
 /// Records that `name` was here: one row in each of two tables.
@@ -20,11 +21,8 @@ async fn mark(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
 /// Whose rows are committed, in the order of the intake.
 async fn committed(store: &Store) -> Vec<String> {
     let waiting = events::waiting_after(&mut store.read().await.expect("read"), -1, 10_000).await.expect("the intake");
-    let name = |rest: &[u8]| {
-        let rest: serde_json::Value = serde_json::from_slice(rest).expect("JSON");
-        rest["data"]["name"].as_str().expect("a name").to_owned()
-    };
-    waiting.iter().map(|waiting| name(&waiting.row.rest)).collect()
+    let name = |entry| said(entry)["data"]["name"].as_str().expect("a name").to_owned();
+    waiting.iter().map(|waiting| name(&waiting.entry)).collect()
 }
 
 /// Lets everyone who can go on go on, until nobody can.

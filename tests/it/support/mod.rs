@@ -2,6 +2,7 @@
 
 pub(crate) mod dpop;
 pub(crate) mod elsewhere;
+pub(crate) mod events;
 pub(crate) mod postgres;
 pub(crate) mod stores;
 

@@ -60,16 +60,5 @@ create table changes (
 -- Events recorded in the transaction of the change they belong to, until the sequencer moves them to the log.
 create table event_intake (
     id bigint generated always as identity primary key,
-    event_id text not null,
-    time bigint not null,
-    kind text not null,
-    outcome text not null,
-    principal text,
-    action text,
-    resource text,
-    request_id text,
-    personal bytea not null,
-    personal_salt bytea not null,
-    rest bytea not null,
-    rest_salt bytea not null
+    entry bytea not null
 );

@@ -1,23 +1,11 @@
--- The audit log: one leaf an event, numbered without gaps. A body may be erased later: its salt is then replaced by its
--- commitment, and the leaf still follows from the row.
-create table events (
-    seq bigint primary key,
-    event_id text not null,
-    time bigint not null,
-    kind text not null,
-    outcome text not null,
-    principal text,
-    action text,
-    resource text,
-    request_id text,
-    personal bytea,
-    personal_salt bytea not null,
-    rest bytea,
-    rest_salt bytea not null,
-    leaf bytea not null
+-- The audit log: events one after another in blocks, numbered without gaps. A body may be erased later: its salt is then
+-- replaced by its commitment, and the leaf still follows from the entry.
+create table log_blocks (
+    first_seq bigint primary key,
+    count bigint not null,
+    leaves bytea not null,
+    entries bytea not null
 );
-create index events_time on events (time);
-create index events_principal on events (principal, seq);
 
 -- The tree's size and frontier, whose fence says which sequencer may append, and how far the intake has been moved.
 create table log_state (

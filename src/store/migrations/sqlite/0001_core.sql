@@ -60,16 +60,5 @@ create table changes (
 -- Events recorded in the transaction of the change they belong to, until the sequencer moves them to the log.
 create table event_intake (
     id integer primary key autoincrement,
-    event_id text not null,
-    time integer not null,
-    kind text not null,
-    outcome text not null,
-    principal text,
-    action text,
-    resource text,
-    request_id text,
-    personal blob not null,
-    personal_salt blob not null,
-    rest blob not null,
-    rest_salt blob not null
+    entry blob not null
 ) strict;

@@ -1,23 +1,11 @@
--- The audit log: one leaf an event, numbered without gaps. A body may be erased later: its salt is then replaced by its
--- commitment, and the leaf still follows from the row.
-create table events (
-    seq integer primary key,
-    event_id text not null,
-    time integer not null,
-    kind text not null,
-    outcome text not null,
-    principal text,
-    action text,
-    resource text,
-    request_id text,
-    personal blob,
-    personal_salt blob not null,
-    rest blob,
-    rest_salt blob not null,
-    leaf blob not null
+-- The audit log: events one after another in blocks, numbered without gaps. A body may be erased later: its salt is then
+-- replaced by its commitment, and the leaf still follows from the entry.
+create table log_blocks (
+    first_seq integer primary key,
+    count integer not null,
+    leaves blob not null,
+    entries blob not null
 ) strict;
-create index events_time on events (time);
-create index events_principal on events (principal, seq);
 
 -- The tree's size and frontier, whose fence says which sequencer may append, and how far the intake has been moved.
 create table log_state (
