@@ -7,6 +7,7 @@ mod disk_full;
 mod drain;
 mod forged_tokens;
 mod kill;
+mod leaks;
 mod load;
 mod nginx;
 mod operations;

@@ -2,7 +2,7 @@
 
 mod account;
 mod authenticator;
-mod browser;
+pub(crate) mod browser;
 mod consent;
 mod device;
 mod guesses;

@@ -1,11 +1,9 @@
 // openid-client as an application uses it: discover, obtain, introspect, call, revoke. Prints nothing unless it fails.
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { load } from './world.mjs'
 
-const { ISSUER, API, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, OUTSIDE_NODE } = process.env
-const require = createRequire(pathToFileURL(`${OUTSIDE_NODE}/package.json`))
-const client = await import(pathToFileURL(require.resolve('openid-client')))
+const { ISSUER, API, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET } = process.env
+const client = await load('openid-client')
 
 const ways = { ClientSecretBasic: client.ClientSecretBasic, ClientSecretPost: client.ClientSecretPost }
 for (const way of Object.values(ways)) {

@@ -1,11 +1,9 @@
 // openid-client with a key of its own (RFC 9449): the token is bound to it, and worth nothing without it.
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { load } from './world.mjs'
 
-const { ISSUER, API, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, OUTSIDE_NODE } = process.env
-const require = createRequire(pathToFileURL(`${OUTSIDE_NODE}/package.json`))
-const client = await import(pathToFileURL(require.resolve('openid-client')))
+const { ISSUER, API, DEMO_CLIENT_ID, DEMO_CLIENT_SECRET } = process.env
+const client = await load('openid-client')
 
 const config = await client.discovery(new URL(ISSUER), DEMO_CLIENT_ID, undefined,
   client.ClientSecretBasic(DEMO_CLIENT_SECRET), { algorithm: 'oauth2', execute: [client.allowInsecureRequests] })
