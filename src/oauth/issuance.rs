@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::Error;
 use super::record::Asked;
 use super::{Server, Settings};
 use crate::config::TokenFormat;
@@ -75,6 +76,17 @@ pub(super) struct Granted {
     pub(super) scope: Box<str>,
     /// Whether it was a scope that was refused, not the token.
     pub(super) by_scope: bool,
+}
+
+impl Granted {
+    /// What to answer when it was refused.
+    pub(super) fn error(&self) -> Option<Error> {
+        Some(match self.decision.denied? {
+            DenyReason::NoSnapshot => Error::Unavailable,
+            _ if self.by_scope => Error::InvalidScope("policy grants none of these scopes for this resource"),
+            _ => Error::AccessDenied,
+        })
+    }
 }
 
 /// Decides. The snapshot remembers what it decided.

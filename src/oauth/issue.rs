@@ -10,7 +10,7 @@ use super::error::{Error, json};
 use super::issuance::Target;
 use super::record::Asked;
 use crate::base::{Secret, Timestamp, id};
-use crate::config::TokenFormat;
+use crate::config::{Issuance, TokenFormat};
 use crate::crypto::id_token::{self, IdClaims};
 use crate::crypto::keyring::{KeyRing, Signer};
 use crate::crypto::secret_text::{self, Kind};
@@ -21,7 +21,7 @@ use crate::model::event::kind;
 use crate::model::{
     AccessToken, Actor, Algorithm, Decision, Event, Grant, GrantType, Outcome, RefreshState, RefreshToken, TokenDigest,
 };
-use crate::store::{StoreError, Tx, refresh_tokens, tokens};
+use crate::store::{StoreError, Tx, events, refresh_tokens, tokens};
 use crate::telemetry::labels;
 
 /// An access token that was made and is recorded and stored by whoever asked for it.
@@ -42,29 +42,43 @@ pub(super) enum Subject<'a> {
     Client,
     /// The person of a family.
     Person(&'a Grant),
+    /// Whoever the other token speaks for, through the actor (RFC 8693).
+    Of(&'a AccessToken, &'a Actor),
 }
 
-/// Makes an access token of `client` for `target` with `scope`, bound to the key that the request proved.
+/// Makes an access token of `client` for `target` with `scope`, bound to the key that the request proved. It ends with what
+/// it rests on, `until`, at the latest.
 pub(super) fn mint(
     asked: &Asked<'_>,
     client: &LiveClient,
     target: &Target,
     subject: Subject<'_>,
     scope: &str,
-    act: Option<Actor>,
+    until: Option<Timestamp>,
 ) -> Result<Minted, Error> {
     let ctx = &asked.server.ctx;
     let iat = asked.now.as_secs();
-    let exp = Timestamp::from_secs(iat.saturating_add(target.ttl_secs(client, &ctx.settings)));
+    let left = until.map_or(i64::MAX, |until| until.as_secs().saturating_sub(iat).max(1));
+    let exp = Timestamp::from_secs(iat.saturating_add(target.ttl_secs(client, &ctx.settings).min(left)));
     let jti = id::new("at", asked.now, &*ctx.rng);
     let own = AccessToken::of_client(&client.client.client_id, jti, &target.uri, Timestamp::from_secs(iat), exp);
-    let mut token = AccessToken { scope: scope.to_owned(), cnf_jkt: asked.jkt().map(str::to_owned), act, ..own };
-    if let Subject::Person(grant) = subject {
-        token.sub.clone_from(&grant.user_id);
-        token.gid = Some(grant.grant_id.clone());
-        token.sid.clone_from(&grant.session_id);
-        token.acr = Some(grant.acr.level());
-        token.auth_time = Some(Timestamp::from_secs(grant.auth_time.as_secs()));
+    let mut token = AccessToken { scope: scope.to_owned(), cnf_jkt: asked.jkt().map(str::to_owned), ..own };
+    match subject {
+        Subject::Client => {}
+        Subject::Person(grant) => {
+            token.sub.clone_from(&grant.user_id);
+            token.gid = Some(grant.grant_id.clone());
+            token.sid.clone_from(&grant.session_id);
+            token.acr = Some(grant.acr.level());
+            token.auth_time = Some(Timestamp::from_secs(grant.auth_time.as_secs()));
+        }
+        Subject::Of(other, actor) => {
+            token.sub.clone_from(&other.sub);
+            token.gid.clone_from(&other.gid);
+            token.sid.clone_from(&other.sid);
+            (token.acr, token.auth_time) = (other.acr, other.auth_time);
+            token.act = Some(actor.clone());
+        }
     }
     if target.tokens == TokenFormat::Opaque {
         return Ok(Minted { text: secret_text::generate(Kind::AccessToken, &*ctx.rng), token, alg: None });
@@ -103,6 +117,36 @@ impl Minted {
         }
     }
 
+    /// Records and stores what stands alone, with no family to open or go on, and gives the answer.
+    pub(super) async fn give(
+        &self,
+        asked: &Asked<'_>,
+        grant: GrantType,
+        event: Event,
+        with: &Beside<'_>,
+    ) -> Result<Response, Error> {
+        let ctx = &asked.server.ctx;
+        match (self.is_opaque(), ctx.settings.issuance) {
+            // The row and its event are one commit.
+            (true, _) => {
+                let stored = async {
+                    let mut tx = ctx.store.begin().await?;
+                    self.keep(&mut tx).await?;
+                    events::intake(&mut tx, &event).await?;
+                    tx.commit().await
+                };
+                stored.await.map_err(|error: StoreError| {
+                    tracing::warn!(error = %crate::telemetry::chain(&error), "an opaque token could not be stored");
+                    Error::Unavailable
+                })?;
+            }
+            (false, Issuance::Before) => ctx.audit.record(event).await.map_err(|_| Error::Unavailable)?,
+            (false, Issuance::Queued) => ctx.audit.queue(event),
+        }
+        self.issued(asked, grant);
+        Ok(self.answer(with))
+    }
+
     /// Counts it, and remembers an opaque one in this process, once it is stored.
     pub(super) fn issued(&self, asked: &Asked<'_>, grant: GrantType) {
         let ctx = &asked.server.ctx;
@@ -133,7 +177,10 @@ impl Minted {
         if let Some(alg) = self.alg {
             event = event.with("alg", alg.as_str());
         }
-        if !token.is_client() {
+        // Who acts through others is the principal itself; a person is where a client acts for them.
+        if token.act.is_some() {
+            event = event.with("sub", token.sub.as_str());
+        } else if !token.is_client() {
             event.principal = Some(crate::model::PrincipalRef::new("User", token.sub.as_str()));
             event = event.with("client_id", token.client_id.as_str());
         }

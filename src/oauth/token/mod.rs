@@ -4,6 +4,7 @@ mod authorization_code;
 mod client_credentials;
 mod device_code;
 mod jwt_bearer;
+mod own;
 mod person;
 mod refresh_token;
 mod token_exchange;

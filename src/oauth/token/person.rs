@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::live::LiveClient;
-use crate::model::{DenyReason, Event, Grant, GrantType};
+use crate::model::{Event, Grant, GrantType};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::oauth::issuance::{self, Person};
@@ -69,12 +69,7 @@ pub(super) async fn mint(
     let wanted: Vec<&str> = asks.scopes.iter().filter(registered).map(String::as_str).collect();
     let granted = issuance::decide_for(asked, client, &person, by, &target, &wanted);
     let about = |error: Error| Refusal { resource: Some(Arc::clone(&target.uri)), ..error.to(client) };
-    if let Some(reason) = granted.decision.denied {
-        let error = match reason {
-            DenyReason::NoSnapshot => Error::Unavailable,
-            _ if granted.by_scope => Error::InvalidScope("policy grants none of these scopes for this resource"),
-            _ => Error::AccessDenied,
-        };
+    if let Some(error) = granted.error() {
         return Err(Refusal { decision: Some(granted.decision), ..about(error) });
     }
     let minted = issue::mint(asked, client, &target, Subject::Person(grant), &granted.scope, None).map_err(about)?;

@@ -7,25 +7,19 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::base::{Secret, Timestamp, id};
-use crate::config::{Issuance, TokenFormat};
-use crate::crypto::secret_text::{self, Kind};
-use crate::crypto::verify::{AccessClaims, TokenError};
-use crate::crypto::{jws, sha256};
+use crate::crypto::verify::TokenError;
 use crate::live::LiveClient;
-use crate::model::event::kind;
-use crate::model::{AccessToken, Actor, ClientKind, Decision, DenyReason, Event, GrantType, Outcome};
-use crate::oauth::error::{Error, json};
+use crate::model::{AccessToken, Actor, ClientKind, Decision, DenyReason, GrantType};
+use crate::oauth::error::Error;
 use crate::oauth::form::Form;
-use crate::oauth::issuance::{self, Target};
+use crate::oauth::issuance::{self, Granted, Target};
+use crate::oauth::issue::{self, Beside, Subject};
 use crate::oauth::record::{Asked, Refusal};
 use crate::oauth::scope;
 use crate::policy::{Facts, Principal, WireContext};
-use crate::store::{StoreError, events, tokens};
-use crate::telemetry::labels::{self, Point};
+use crate::telemetry::labels::Point;
 
 const GRANT: GrantType = GrantType::TokenExchange;
 const EXCHANGE: &str = "token:exchange";
@@ -47,20 +41,25 @@ pub(super) async fn grant(asked: &Asked<'_>, client: &Arc<LiveClient>, form: &Fo
         return Err(Error::InvalidRequest("the subject token is not for a resource that this client serves").to(client));
     }
     let target = target(asked, client, form).map_err(|error| error.to(client))?;
-    let about = |refusal: Refusal| Refusal { resource: Some(Arc::clone(&target.uri)), ..refusal };
-    let act = actor(client, &subject).map_err(|error| about(error.to(client)))?;
-    let scopes = scopes(client, &subject, form).map_err(|error| about(error.to(client)))?;
-    let (decision, granted) = decide(asked, client, &subject, &principal, &target, &scopes);
-    if let Some(reason) = decision.denied {
-        let error = match reason {
-            DenyReason::NoSnapshot => Error::Unavailable,
-            _ if granted.by_scope => Error::InvalidScope("policy grants none of these scopes for this resource"),
-            _ => Error::InvalidTarget("no policy lets this client go on to this resource for this subject"),
+    let about = |error: Error| Refusal { resource: Some(Arc::clone(&target.uri)), ..error.to(client) };
+    let act = actor(client, &subject).map_err(about)?;
+    let scopes = scopes(client, &subject, form).map_err(about)?;
+    let granted = decide(asked, client, &subject, &principal, &target, &scopes);
+    if let Some(error) = granted.error() {
+        let error = match error {
+            Error::AccessDenied => {
+                Error::InvalidTarget("no policy lets this client go on to this resource for this subject")
+            }
+            other => other,
         };
-        return Err(about(Refusal { decision: Some(decision), ..error.to(client) }));
+        return Err(Refusal { decision: Some(granted.decision), ..about(error) });
     }
-    let new = Exchange { client, subject: &subject, target: &target, act, scope: granted.scope, decision: &decision };
-    new.issue(asked).await.map_err(|error| about(error.to(client)))
+    let of = Subject::Of(&subject, &act);
+    let minted = issue::mint(asked, client, &target, of, &granted.scope, Some(subject.exp)).map_err(about)?;
+    let event =
+        minted.event(asked, client, GRANT, &target, &granted.decision).with("subject_jti", subject.jti.as_str());
+    let beside = Beside { issued_token_type: Some(ACCESS_TOKEN), ..Beside::default() };
+    minted.give(asked, GRANT, event, &beside).await.map_err(about)
 }
 
 /// The token that is exchanged; what else a request may say, it must say as we understand it.
@@ -109,7 +108,7 @@ fn scopes<'a>(client: &LiveClient, subject: &'a AccessToken, form: &'a Form<'_>)
     let has = |scope: &str| {
         subject.scopes().any(|s| s == scope)
             && client.client.scopes.iter().any(|s| s == scope)
-            && !matches!(scope, "openid" | "offline_access")
+            && !scope::is_for_people(scope)
     };
     let Some(asked) = scope::requested(form.get("scope"))? else {
         return Ok(subject.scopes().filter(|scope| has(scope)).collect());
@@ -120,12 +119,7 @@ fn scopes<'a>(client: &LiveClient, subject: &'a AccessToken, form: &'a Form<'_>)
     Ok(asked)
 }
 
-/// What came of the three decisions together.
-struct Granted {
-    scope: String,
-    by_scope: bool,
-}
-
+/// The three decisions together.
 fn decide(
     asked: &Asked<'_>,
     client: &LiveClient,
@@ -133,13 +127,13 @@ fn decide(
     principal: &Principal,
     target: &Target,
     scopes: &[&str],
-) -> (Decision, Granted) {
+) -> Granted {
     let ctx = &asked.server.ctx;
-    let nothing = || Granted { scope: String::new(), by_scope: false };
+    let nothing = |decision| Granted { decision, scope: "".into(), by_scope: false };
     let Some(snapshot) = ctx.engine.snapshot() else {
         let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
         ctx.metrics.decisions.add((Point::Issuance, decision.denied));
-        return (decision, nothing());
+        return nothing(decision);
     };
     let facts = Facts::of_token(subject, asked.now).address(asked.info.address);
     let said = Map::from_iter([
@@ -147,8 +141,8 @@ fn decide(
         ("audiences".to_owned(), subject.aud.clone().into()),
     ]);
     let context = snapshot.prepare(EXCHANGE, None, &WireContext::new(&facts, Some(&said)));
-    let mut decision = snapshot.decide_prepared(&client.principal, EXCHANGE, target.entity(), &context);
-    let mut granted = nothing();
+    let mut granted = nothing(snapshot.decide_prepared(&client.principal, EXCHANGE, target.entity(), &context));
+    let decision = &mut granted.decision;
     if decision.is_allowed() {
         let mut kept: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         // The subject's own policies count when it is a person; a client's say what it may have for itself.
@@ -168,108 +162,8 @@ fn decide(
         }
         decision.policies.sort_unstable();
         decision.policies.dedup();
-        granted.scope = kept.join(" ");
+        granted.scope = kept.join(" ").into();
     }
-    ctx.metrics.decisions.add((Point::Issuance, decision.denied));
-    (decision, granted)
-}
-
-/// What is issued.
-struct Exchange<'a> {
-    client: &'a LiveClient,
-    subject: &'a AccessToken,
-    target: &'a Target,
-    act: Actor,
-    scope: String,
-    decision: &'a Decision,
-}
-
-impl Exchange<'_> {
-    async fn issue(self, asked: &Asked<'_>) -> Result<Response, Error> {
-        let ctx = &asked.server.ctx;
-        let iat = Timestamp::from_secs(asked.now.as_secs());
-        let left = self.subject.exp.as_secs().saturating_sub(iat.as_secs());
-        let ttl = self.target.ttl_secs(self.client, &ctx.settings).min(left).max(1);
-        let token = AccessToken {
-            jti: id::new("at", asked.now, &*ctx.rng),
-            client_id: self.client.client.client_id.clone(),
-            aud: vec![self.target.uri.to_string()],
-            scope: self.scope.clone(),
-            iat,
-            exp: Timestamp::from_secs(iat.as_secs().saturating_add(ttl)),
-            cnf_jkt: asked.jkt().map(str::to_owned),
-            act: Some(self.act.clone()),
-            ..self.subject.clone()
-        };
-        let event = self.event(asked, &token, ttl);
-        let (text, format) = match self.target.tokens {
-            TokenFormat::Jwt => {
-                let text = self.signed(asked, &token)?;
-                match ctx.settings.issuance {
-                    Issuance::Before => ctx.audit.record(event).await.map_err(|_| Error::Unavailable)?,
-                    Issuance::Queued => ctx.audit.queue(event),
-                }
-                (text, labels::TokenFormat::Jwt)
-            }
-            TokenFormat::Opaque => {
-                let text = secret_text::generate(Kind::AccessToken, &*ctx.rng);
-                keep(asked, &text, token, &event).await.map_err(|error| {
-                    tracing::warn!(error = %crate::telemetry::chain(&error), "an opaque token could not be stored");
-                    Error::Unavailable
-                })?;
-                (text, labels::TokenFormat::Opaque)
-            }
-        };
-        ctx.metrics.tokens_issued.add((GRANT, format));
-        let body = serde_json::json!({
-            "access_token": text.expose(),
-            "issued_token_type": ACCESS_TOKEN,
-            "token_type": if asked.jkt().is_some() { "DPoP" } else { "Bearer" },
-            "expires_in": ttl,
-            "scope": self.scope,
-        });
-        Ok(json(StatusCode::OK, body.to_string()))
-    }
-
-    fn event(&self, asked: &Asked<'_>, token: &AccessToken, ttl: i64) -> Event {
-        let mut event = asked.event(kind::TOKEN_ISSUED, Outcome::Allowed, Some(self.client)).decided(self.decision);
-        event.resource = Some(Arc::clone(&self.target.uri));
-        let event =
-            event.with("jti", token.jti.as_str()).with("grant", GRANT.as_str()).with("scope", self.scope.as_str());
-        let event = event.with("expires_in", ttl).with("sub", token.sub.as_str());
-        let event = event.with("subject_jti", self.subject.jti.as_str());
-        match &token.gid {
-            Some(gid) => event.with("gid", gid.as_str()),
-            None => event,
-        }
-    }
-
-    fn signed(&self, asked: &Asked<'_>, token: &AccessToken) -> Result<Secret<String>, Error> {
-        let ctx = &asked.server.ctx;
-        let (ring, alg) = (ctx.live.key_ring(), self.target.alg(self.client, &ctx.settings));
-        let Some(signer) = ring.signer(alg, asked.now) else {
-            tracing::error!(
-                alg = alg.as_str(),
-                "there is no active signing key; add the algorithm to `oauth.signing_algs`"
-            );
-            return Err(Error::Server);
-        };
-        let text = jws::sign(signer, jws::ACCESS_TOKEN, &AccessClaims::of(&ctx.issuer, token)).map_err(|error| {
-            tracing::error!(error = %crate::telemetry::chain(&error), "a token could not be signed");
-            Error::Server
-        })?;
-        Ok(Secret::new(text))
-    }
-}
-
-/// The row of an opaque token and its event are one commit.
-async fn keep(asked: &Asked<'_>, text: &Secret<String>, token: AccessToken, event: &Event) -> Result<(), StoreError> {
-    let ctx = &asked.server.ctx;
-    let digest = sha256(text.expose().as_bytes());
-    let mut tx = ctx.store.begin().await?;
-    tokens::insert(&mut tx, &digest, &token).await?;
-    events::intake(&mut tx, event).await?;
-    tx.commit().await?;
-    ctx.live.remember_opaque(digest, Arc::new(token));
-    Ok(())
+    ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
+    granted
 }
