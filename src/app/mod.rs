@@ -29,7 +29,7 @@ use crate::http::networks::Networks;
 use crate::http::session::{Lifetimes, Sessions};
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
-use crate::oauth::{self, BackChannel};
+use crate::oauth::{self, BackChannel, Unused};
 use crate::policy::{Engine, Problem};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Prometheus};
@@ -85,6 +85,7 @@ pub(crate) struct Parts {
     /// Makes the requests of this process: keys of others, logout tokens.
     pub(crate) fetcher: Fetcher,
     pub(crate) back_channel: BackChannel,
+    pub(crate) unused_clients: Unused,
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
@@ -186,6 +187,8 @@ impl App {
             rng: random(),
             settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
         };
+        let after = config.oauth.registration.unused;
+        let unused_clients = Unused { store: store.clone(), after, clock: time(), rng: random() };
         let parts = Arc::new(Parts {
             config,
             store,
@@ -199,6 +202,7 @@ impl App {
             flows,
             fetcher,
             back_channel,
+            unused_clients,
             hasher,
             metrics,
             prometheus,

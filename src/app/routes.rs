@@ -88,6 +88,8 @@ fn oauth(parts: &Parts, guard: Arc<Guard>) -> Result<Router, StartError> {
         sessions: parts.sessions.clone(),
         flows: parts.flows.clone(),
         guard,
+        fetcher: parts.fetcher.clone(),
+        registry: Site::of(config),
         settings: oauth::Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?,
     };
     Ok(oauth::router(ctx)?)

@@ -164,6 +164,7 @@ async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
 /// Expired rows leave in small batches, so that no writer waits long.
 async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
     store::retention::sweep(&parts.store, parts.clock.now(), SWEEP).await?;
+    parts.unused_clients.forget().await?;
     Ok(Ended::Done)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Fields, Reader};
+use super::registration::Registration;
 use super::{server, text};
 use crate::model::Algorithm;
 
@@ -32,6 +33,8 @@ pub struct Oauth {
     pub default_resource: Option<String>,
     /// Issuers whose tokens count as assertions.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Clients that nobody of this house registered.
+    pub registration: Registration,
 }
 
 /// An issuer whose tokens workloads show as assertions (RFC 7523 2.1).
@@ -92,6 +95,7 @@ impl Default for Oauth {
             resources: Vec::new(),
             default_resource: None,
             trusted_issuers: Vec::new(),
+            registration: Registration::default(),
         }
     }
 }
@@ -127,6 +131,7 @@ impl Oauth {
                 .collect(),
             default_resource: r.parsed("oauth.default_resource", None, default_resource),
             trusted_issuers: r.tables("oauth.trusted_issuers", trusted_issuer).into_iter().flatten().collect(),
+            registration: Registration::read(r),
         };
         if oauth.signing_algs.is_empty() {
             r.wrong("oauth.signing_algs", "name at least one of ES256, EdDSA, RS256");

@@ -23,6 +23,8 @@ pub enum Kind {
     PushedRequest,
     /// The cookie of a session.
     Session,
+    /// What a client manages its own registration with.
+    Registration,
 }
 
 /// Characters of 256 bits in base64url.
@@ -32,7 +34,7 @@ const CHECK: usize = 6;
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ClientSecret,
         Self::AccessToken,
         Self::AuthorizationCode,
@@ -40,6 +42,7 @@ impl Kind {
         Self::DeviceCode,
         Self::PushedRequest,
         Self::Session,
+        Self::Registration,
     ];
 
     /// How texts of this kind begin.
@@ -52,6 +55,7 @@ impl Kind {
             Self::DeviceCode => "stk_dc_",
             Self::PushedRequest => "stk_pr_",
             Self::Session => "stk_ss_",
+            Self::Registration => "stk_ra_",
         }
     }
 }

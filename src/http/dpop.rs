@@ -124,9 +124,29 @@ pub fn origin(uri: &str) -> Option<&str> {
     uri.get(..start + host.len())
 }
 
+/// The path of an absolute URI without query: `""` or `/…` without a final slash.
+pub fn path(uri: &str) -> &str {
+    let after = origin(uri).and_then(|origin| uri.get(origin.len()..)).unwrap_or_default();
+    after.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_an_issuer_is_what_follows_its_host() {
+        for (issuer, expected) in [
+            ("https://a.example", ""),
+            ("http://localhost:8080", ""),
+            ("https://a.example/", ""),
+            ("https://a.example/auth", "/auth"),
+            ("https://a.example/auth/eu", "/auth/eu"),
+            ("https://a.example/auth/?x", "/auth"),
+        ] {
+            assert_eq!(path(issuer), expected, "{issuer}");
+        }
+    }
 
     #[test]
     fn an_origin_ends_where_the_path_begins() {

@@ -50,13 +50,15 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let Asking { next, flow, signed, client, asked } = asking(&visit).await?;
     let given = visit.given();
     let site = visit.site();
-    let host = |uri: &String| uri.strip_prefix("https://").and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    let host = |uri: &str| uri.strip_prefix("https://").and_then(|rest| rest.split('/').next()).map(str::to_owned);
     let template = pages::Consent {
         frame: visit.frame(),
         csrf: given.token,
         action: site.path(&format!("/consent{}", next.query())),
         client: client.client.display_name(),
-        client_host: client.client.redirect_uris.first().and_then(host),
+        client_host: host(&asked.redirect_uri),
+        unchecked: client.client.is_dynamic(),
+        described_at: host(&client.client.client_id),
         username: &signed.user.user.username,
         scopes: asked.scopes.iter().map(|scope| visit.ctx().words(scope)).collect(),
         resources: asked.resources.into_iter().filter(|resource| resource != site.issuer()).collect(),

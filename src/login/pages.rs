@@ -78,6 +78,10 @@ pub(super) struct Consent<'a> {
     pub(super) action: String,
     pub(super) client: &'a str,
     pub(super) client_host: Option<String>,
+    /// Whether nobody of this house has looked at the client.
+    pub(super) unchecked: bool,
+    /// The host of the document that describes it.
+    pub(super) described_at: Option<String>,
     pub(super) username: &'a str,
     pub(super) scopes: Vec<Scope>,
     pub(super) resources: Vec<String>,

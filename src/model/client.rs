@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::key::Algorithm;
 use crate::base::Timestamp;
 
+/// The role of clients that describe themselves: nobody of this house has looked at them. Policies tell them by it; taking it
+/// away is adopting the client.
+pub const DYNAMIC: &str = "dynamic";
+
 /// A registered client. Stored as JSON beside its indexed columns `client_id`, `disabled`, `version`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +119,11 @@ impl Client {
             disabled: false,
             created_at,
         }
+    }
+
+    /// Whether it describes itself: see [`DYNAMIC`].
+    pub fn is_dynamic(&self) -> bool {
+        self.roles.iter().any(|role| role == DYNAMIC)
     }
 
     /// What people are shown.

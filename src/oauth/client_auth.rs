@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 
+use super::documents;
 use super::error::Error;
 use super::form::{self, Form};
 use super::record::{Asked, Refusal};
@@ -38,20 +39,19 @@ pub(super) async fn identify(
     headers: &HeaderMap,
     form: &Form<'_>,
 ) -> Result<Arc<LiveClient>, Refusal> {
-    let live = &asked.server.ctx.live;
     let (client, proven, method) = match claim(headers, form)? {
         Claim::Secret { client_id, secret, method } => {
-            let client = live.client(&client_id);
+            let client = documents::client(asked, &client_id).await;
             let proven = check_secret(client.as_deref(), &secret, asked.now);
             (client, proven, method)
         }
         Claim::Assertion { client_id, jwt } => {
-            let client = live.client(&client_id);
+            let client = documents::client(asked, &client_id).await;
             let proven = check_assertion(asked, client.as_ref(), jwt).await?;
             (client, proven, AuthMethod::PrivateKeyJwt)
         }
         Claim::Nothing { client_id } => {
-            let client = live.client(client_id);
+            let client = documents::client(asked, client_id).await;
             let public = client.as_ref().is_some_and(|c| c.client.auth_method == AuthMethod::None);
             (client, public, AuthMethod::None)
         }

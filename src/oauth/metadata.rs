@@ -89,7 +89,7 @@ pub(super) fn body(issuer: &str, settings: &Settings, trusts_others: bool) -> Va
     let with_none = json!(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]);
     let algs = json!(Algorithm::ALL.map(Algorithm::as_str));
     let signing: Vec<_> = settings.signing_algs.iter().map(|alg| alg.as_str()).collect();
-    json!({
+    let mut body = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/oauth/authorize"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth/par"),
@@ -99,6 +99,8 @@ pub(super) fn body(issuer: &str, settings: &Settings, trusts_others: bool) -> Va
         "end_session_endpoint": format!("{issuer}/oauth/logout"),
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
+        "registration_endpoint": settings.registration.endpoint.then(|| format!("{issuer}/oauth/register")),
+        "client_id_metadata_document_supported": settings.registration.documents.then_some(true),
         "introspection_endpoint": format!("{issuer}/oauth/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth/revoke"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
@@ -127,13 +129,21 @@ pub(super) fn body(issuer: &str, settings: &Settings, trusts_others: bool) -> Va
         "revocation_endpoint_auth_methods_supported": with_none,
         "revocation_endpoint_auth_signing_alg_values_supported": algs,
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
-    })
+    });
+    // What is not there is not said.
+    if let Some(members) = body.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    body
 }
 
 /// The issuer as a protected resource (RFC 9728): its own APIs take its own tokens, in the header alone.
 pub(super) fn protected_resource(issuer: &str, settings: &Settings) -> Document {
     let body = json!({
         "resource": issuer,
+        "scopes_supported": [
+            "openid", "profile", "email", "admin", "audit:read", "findings:read", "pdp", "client:register",
+        ],
         "authorization_servers": [issuer],
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,

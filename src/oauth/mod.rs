@@ -9,6 +9,7 @@
 //! POST /oauth/revoke      address bucket -> form -> client_auth -> denylist + event, one transaction
 //! GET  /oauth/userinfo    bearer token or proof (http::Guard) -> claims by scope
 //! GET  /oauth/logout      hint, question, end of the session -> back; clients are told from a tick (backchannel)
+//! POST /oauth/register    where configured: who -> metadata (registry) -> policy -> client
 //! GET  /.well-known/…     rendered once (metadata)
 //! ```
 //!
@@ -20,6 +21,7 @@ mod backchannel;
 mod client_auth;
 mod cors;
 mod device;
+mod documents;
 mod dpop;
 mod error;
 mod form;
@@ -31,6 +33,7 @@ mod logout;
 mod metadata;
 mod par;
 mod record;
+mod register;
 mod revoke;
 mod scope;
 mod settings;
@@ -55,13 +58,16 @@ use crate::crypto::assertion::{ClientKeys, Decoy};
 use crate::crypto::bounded::Bounded;
 use crate::crypto::nonce::Nonces;
 use crate::http::browser::Site;
+use crate::http::fetch::Fetcher;
 use crate::http::{Flows, Guard, Sessions};
 use crate::limits::{Buckets, LimitError};
 use crate::live::Live;
 use crate::policy::Engine;
+use crate::registry;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 pub use backchannel::BackChannel;
+pub use register::Unused;
 pub use settings::Settings;
 
 /// What the endpoints work with.
@@ -97,12 +103,19 @@ pub struct Ctx {
     pub flows: Flows,
     /// Checks the tokens that userinfo is shown.
     pub guard: Arc<Guard>,
+    /// Fetches the documents of clients that describe themselves.
+    pub fetcher: Fetcher,
+    /// What clients that describe themselves are checked against.
+    pub registry: registry::Site,
     /// From the configuration.
     pub settings: Settings,
 }
 
 /// How many parsed client keys are remembered.
 const REMEMBERED: usize = 65_536;
+
+/// How many clients are remembered that were given something.
+const USED: usize = 16_384;
 
 /// The context, and what is computed from it once.
 #[derive(Debug)]
@@ -113,6 +126,10 @@ struct Server {
     /// Keys of clients that sign their assertions.
     client_keys: Bounded<client_auth::KeysOf, Arc<ClientKeys>>,
     decoy: Decoy,
+    /// Clients that their documents describe, where the configuration lets them.
+    documents: Option<documents::Documents>,
+    /// Clients that registered themselves and are known to be in use.
+    used: Bounded<String, ()>,
     metadata: metadata::Document,
     protected: metadata::Document,
     jwks: metadata::Jwks,
@@ -126,11 +143,15 @@ type Shared = Arc<Server>;
 /// # Errors
 /// When the machine has no randomness.
 pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
-    let path = issuer_path(&ctx.issuer).to_owned();
+    let path = crate::http::dpop::path(&ctx.issuer).to_owned();
+    let registers = ctx.settings.registration.endpoint;
+    let documents = ctx.settings.registration.documents.then(|| documents::Documents::new(ctx.fetcher.clone()));
     let server = Arc::new(Server {
         apis: issuance::targets(&ctx.issuer, &ctx.settings),
         client_keys: Bounded::new(REMEMBERED),
         decoy: Decoy::new()?,
+        documents: documents.flatten(),
+        used: Bounded::new(USED),
         metadata: metadata::document(&ctx.issuer, &ctx.settings, !ctx.issuers.is_empty()),
         protected: metadata::protected_resource(&ctx.issuer, &ctx.settings),
         jwks: metadata::Jwks::new(&ctx.settings),
@@ -141,7 +162,7 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
         prefixes.push(&path);
     }
     let mut router = Router::new();
-    for prefix in prefixes {
+    for prefix in &prefixes {
         router = router
             .route(&format!("{prefix}/oauth/authorize"), any(authorize::endpoint))
             .route(&format!("{prefix}/oauth/logout"), any(logout::endpoint))
@@ -155,6 +176,13 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
             .route(&format!("{prefix}/.well-known/oauth-protected-resource"), any(protect))
             .route(&format!("{prefix}/.well-known/openid-configuration"), any(describe))
             .route(&format!("{prefix}/.well-known/oauth-authorization-server"), any(describe));
+    }
+    if registers {
+        for prefix in &prefixes {
+            router = router
+                .route(&format!("{prefix}/oauth/register"), any(register::endpoint))
+                .route(&format!("{prefix}/oauth/register/{{client_id}}"), any(register::own_endpoint));
+        }
     }
     if !path.is_empty() {
         router = router
@@ -172,14 +200,6 @@ pub fn router(ctx: Ctx) -> Result<Router, CryptoError> {
 pub fn published(config: &Config) -> Result<serde_json::Value, LimitError> {
     let settings = Settings::from_config(&config.oauth, &config.limits, &config.audit_log)?;
     Ok(metadata::body(&config.server.issuer, &settings, !config.oauth.trusted_issuers.is_empty()))
-}
-
-/// The path of an issuer: `""` or `/…` without a final slash.
-fn issuer_path(issuer: &str) -> &str {
-    let after_host = issuer.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-    let Some((host, _)) = after_host else { return "" };
-    let start = issuer.find("://").map_or(0, |at| at + 3) + host.len();
-    issuer.get(start..).unwrap_or("").trim_end_matches('/')
 }
 
 async fn describe(State(server): State<Shared>, request: Request) -> Response {
@@ -203,22 +223,4 @@ fn read(server: &Server, document: &metadata::Document, request: &Request) -> Re
     let mut response = document.answer(method, headers).unwrap_or_else(error::Error::into_response);
     Origin::of(headers).admit(server, None, &mut response);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::issuer_path;
-
-    #[test]
-    fn the_path_of_an_issuer_is_what_follows_its_host() {
-        for (issuer, path) in [
-            ("https://a.example", ""),
-            ("http://localhost:8080", ""),
-            ("https://a.example/", ""),
-            ("https://a.example/auth", "/auth"),
-            ("https://a.example/auth/eu", "/auth/eu"),
-        ] {
-            assert_eq!(issuer_path(issuer), path, "{issuer}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
+use serde_json::{Map, Value};
 
 use super::Server;
 use super::error::Error;
@@ -10,7 +11,9 @@ use crate::base::Timestamp;
 use crate::http::Info;
 use crate::live::LiveClient;
 use crate::model::event::kind;
-use crate::model::{Decision, Event, Outcome};
+use crate::model::{Decision, DenyReason, Event, Outcome};
+use crate::policy::{Facts, Principal, Resource, WireContext};
+use crate::telemetry::labels::Point;
 
 /// One request, as far as events are concerned.
 #[derive(Debug)]
@@ -37,6 +40,27 @@ impl<'a> Asked<'a> {
     /// Thumbprint of the key that was proven: what tokens are bound to, and what a bound grant must equal.
     pub(super) fn jkt(&self) -> Option<&str> {
         self.key.get().map(String::as_str)
+    }
+
+    /// A decision that is told more than the facts; without policies there is none.
+    pub(super) fn decide(
+        &self,
+        principal: &Principal,
+        action: &str,
+        resource: &Resource,
+        facts: &Facts<'_>,
+        said: &Map<String, Value>,
+    ) -> Decision {
+        let ctx = &self.server.ctx;
+        let decision = match ctx.engine.snapshot() {
+            None => Decision::deny(DenyReason::NoSnapshot, Arc::from("")),
+            Some(snapshot) => {
+                let context = snapshot.prepare(action, None, &WireContext::new(facts, Some(said)));
+                snapshot.decide_prepared(principal, action, resource, &context)
+            }
+        };
+        ctx.metrics.decisions.add((Point::Issuance, decision.denied));
+        decision
     }
 
     /// An event of this request.

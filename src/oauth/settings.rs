@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{self, Issuance, ResourceServer};
+use crate::config::{self, Issuance, Registration, ResourceServer};
 use crate::limits::{Limit, LimitError};
 use crate::model::{Algorithm, Client};
 
@@ -33,6 +33,10 @@ pub struct Settings {
     pub token_client: Limit,
     /// Introspections and revocations of one address.
     pub address: Limit,
+    /// Registrations that one address may try.
+    pub register_address: Limit,
+    /// Clients that nobody of this house registered.
+    pub registration: Registration,
 }
 
 impl Settings {
@@ -59,6 +63,8 @@ impl Settings {
             token_address: limit(&limits.token_address)?,
             token_client: limit(&limits.token_client)?,
             address: limit(&limits.address)?,
+            register_address: limit(&limits.register_address)?,
+            registration: oauth.registration.clone(),
         })
     }
 

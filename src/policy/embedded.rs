@@ -10,6 +10,7 @@ static FILES: &[(&str, &str)] = files![
     "grant/access.cedar",
     "grant/admin.cedar",
     "grant/audit.cedar",
+    "grant/clients.cedar",
     "grant/demo.cedar",
     "grant/tokens.cedar",
     "guard/core.cedar",

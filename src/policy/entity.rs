@@ -124,6 +124,11 @@ impl Principal {
         Self(built(core_uid("Operator", id), Attributes::new(), HashSet::new(), true))
     }
 
+    /// Whoever shows no token: `Anonymous::"anonymous"`.
+    pub fn anonymous() -> Self {
+        Self(built(core_uid("Anonymous", "anonymous"), Attributes::new(), HashSet::new(), true))
+    }
+
     /// A name that nobody knows: whatever it asks is denied with `unknown_principal`.
     pub fn unknown(kind: &str, id: &str) -> Self {
         Self(Arc::new(Node::new(core_uid(kind, id), None, false)))

@@ -49,6 +49,7 @@ const OF_THE_ISSUER: &[&str] = &[
     "findings:write",
     "admin",
     "pdp",
+    "client:register",
 ];
 
 /// How long an access token may live: a retired key is kept as long.
@@ -94,6 +95,21 @@ pub fn create(
             Err(mistakes)
         }
     }
+}
+
+/// A new client under an id that is not ours to choose, of [`MEMBERS`] alone. It has no secret yet.
+///
+/// # Errors
+/// Every mistake.
+pub fn described(
+    client_id: &str,
+    sent: &Map<String, Value>,
+    site: &Site,
+    now: Timestamp,
+) -> Result<Client, Vec<Mistake>> {
+    let blank = blank(client_id, now);
+    let client = members::lay(&blank, &blank, &inferred(sent), MEMBERS, &Map::new(), Null::Stays)?;
+    checked(settled(client, site), site)
 }
 
 /// `current` as `sent` says, and nothing else of it but its id, its age and its secrets.

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod members;
+pub mod metadata;
 pub mod uri;
 pub mod user;
 

@@ -2,7 +2,7 @@
 
 use super::changes::{self, Topic};
 use super::sql::{Handle, affected, run, statements};
-use super::{StoreError, Tx, decode, encode};
+use super::{StoreError, Tx, decode, encode, registrations};
 use crate::base::Timestamp;
 use crate::model::Client;
 
@@ -107,6 +107,7 @@ pub async fn update(tx: &mut Tx, client: &Client, version: i64) -> Result<i64, S
 /// When the database fails.
 pub async fn delete(tx: &mut Tx, client_id: &str) -> Result<bool, StoreError> {
     changes::bump(tx, Topic::Clients).await?;
+    registrations::delete(tx, client_id).await?;
     let row: Option<(i64,)> = run!(tx, DELETE, |conn, text| sqlx::query_as(text).bind(client_id).fetch_optional(conn))?;
     Ok(row.is_some())
 }

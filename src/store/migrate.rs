@@ -36,6 +36,7 @@ const ALL: &[Pair] = &[
     pair!(4, "0004_heads", log: true),
     pair!(5, "0005_client_order", log: false),
     pair!(6, "0006_segments", log: true),
+    pair!(7, "0007_registrations", log: false),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

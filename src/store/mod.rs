@@ -30,6 +30,7 @@ pub mod logout_deliveries;
 mod migrate;
 pub mod pushed_requests;
 pub mod refresh_tokens;
+pub mod registrations;
 pub mod retention;
 pub mod revocations;
 mod search;
@@ -411,6 +412,7 @@ impl Store {
             idempotency::STATEMENTS,
             keys::STATEMENTS,
             logout_deliveries::STATEMENTS,
+            registrations::STATEMENTS,
             pushed_requests::STATEMENTS,
             refresh_tokens::STATEMENTS,
             retention::STATEMENTS,

@@ -23,7 +23,8 @@ statements! {
          union all select 'revocations', count(*) from revocations
          union all select 'client_assertions', count(*) from client_assertions
          union all select 'idempotency_keys', count(*) from idempotency_keys
-         union all select 'logout_deliveries', count(*) from logout_deliveries"
+         union all select 'logout_deliveries', count(*) from logout_deliveries
+         union all select 'client_registrations', count(*) from client_registrations"
     );
 }
 

@@ -340,6 +340,8 @@ labels! {
         IdempotencyKeys = "idempotency_keys",
         /// Logout tokens still to be delivered.
         LogoutDeliveries = "logout_deliveries",
+        /// Clients that registered themselves.
+        ClientRegistrations = "client_registrations",
     }
     /// How a tick ended.
     Ended as "result" {

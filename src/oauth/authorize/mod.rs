@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use self::request::Params;
 use super::error::Error;
 use super::record::Asked;
-use super::{Shared, form, limit};
+use super::{Shared, documents, form, limit};
 use crate::base::Timestamp;
 use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::sha256;
@@ -201,7 +201,10 @@ impl Visit<'_> {
             "This application is not known here",
             "The link names no application that may sign people in here. Tell whoever runs it.",
         );
-        let client = params.one("client_id").and_then(|id| server.ctx.live.client(id));
+        let client = match params.one("client_id") {
+            Some(client_id) => documents::client(&self.asked, client_id).await,
+            None => None,
+        };
         let client = client.filter(|client| !client.client.disabled).ok_or(stranger)?;
         let began_at = self.asked.now;
         if let Some(uri) = params.one("request_uri").filter(|uri| uri.starts_with(PUSHED)) {
@@ -249,7 +252,7 @@ impl Visit<'_> {
         let ctx = &self.asked.server.ctx;
         let flow = ctx.flows.open(&self.headers, flow_id).ok_or(NO_FLOW)?;
         let authorization = flow.authorization(&ctx.store).await?.ok_or(NO_FLOW)?;
-        let client = ctx.live.client(&flow.client_id).filter(|client| {
+        let client = documents::client(&self.asked, &flow.client_id).await.filter(|client| {
             !client.client.disabled && request::is_registered(&client.client, &authorization.redirect_uri)
         });
         let client = client.ok_or(NO_FLOW)?;

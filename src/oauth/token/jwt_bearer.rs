@@ -17,8 +17,7 @@ use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::oauth::record::{Asked, Refusal};
 use crate::oauth::trusted::{self, TrustedIssuer};
-use crate::policy::{Facts, WireContext};
-use crate::telemetry::labels::Point;
+use crate::policy::Facts;
 
 const ACCEPT: &str = "assertion:accept";
 
@@ -53,16 +52,6 @@ pub(super) async fn grant(asked: &Asked<'_>, client: &Arc<LiveClient>, form: &Fo
 
 /// Whether the client may speak by this assertion.
 fn accept(asked: &Asked<'_>, client: &LiveClient, issuer: &TrustedIssuer, assertion: &ForeignToken) -> Decision {
-    let ctx = &asked.server.ctx;
-    let decision = match ctx.engine.snapshot() {
-        None => Decision::deny(DenyReason::NoSnapshot, Arc::from("")),
-        Some(snapshot) => {
-            let facts = Facts::at(asked.now).client(&client.client.client_id).address(asked.info.address);
-            let said = trusted::context(assertion);
-            let context = snapshot.prepare(ACCEPT, None, &WireContext::new(&facts, Some(&said)));
-            snapshot.decide_prepared(&client.principal, ACCEPT, &issuer.entity(), &context)
-        }
-    };
-    ctx.metrics.decisions.add((Point::Issuance, decision.denied));
-    decision
+    let facts = Facts::at(asked.now).client(&client.client.client_id).address(asked.info.address);
+    asked.decide(&client.principal, ACCEPT, &issuer.entity(), &facts, &trusted::context(assertion))
 }

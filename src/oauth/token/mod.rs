@@ -20,6 +20,7 @@ use super::{Shared, client_auth, dpop, limit};
 use crate::http::Info;
 use crate::model::GrantType;
 use crate::model::event::kind;
+use crate::store::registrations;
 
 pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
     if let Some(preflight) = Origin::preflight(&server, request.method(), request.headers(), "POST") {
@@ -28,7 +29,10 @@ pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: 
     let origin = Origin::of(request.headers());
     let asked = Asked::new(&server, info, "token:issue");
     let mut response = match answer(&asked, request).await {
-        Ok(response) => response,
+        Ok(response) => {
+            note_use(&asked).await;
+            response
+        }
         Err(refusal) => {
             let error = refusal.record(&asked, kind::TOKEN_REFUSED).await;
             server.ctx.metrics.tokens_refused.add(error.label());
@@ -61,5 +65,27 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
         GrantType::RefreshToken => refresh_token::grant(asked, &client, &form).await,
         GrantType::TokenExchange => token_exchange::grant(asked, &client, &form).await,
         GrantType::DeviceCode => device_code::grant(asked, &client, &form).await,
+    }
+}
+
+/// A client that registered itself stays once something was issued to it.
+async fn note_use(asked: &Asked<'_>) {
+    let (server, ctx) = (asked.server, &asked.server.ctx);
+    let Some(client) = asked.client.get().filter(|client| client.client.is_dynamic()) else { return };
+    let client_id = &client.client.client_id;
+    if server.used.get(client_id).is_some() {
+        return;
+    }
+    let noted = async {
+        let mut tx = ctx.store.begin().await?;
+        registrations::used(&mut tx, client_id, asked.now).await?;
+        tx.commit().await
+    };
+    match noted.await {
+        Ok(()) => server.used.insert(client_id.clone(), ()),
+        Err(error) => {
+            let error: crate::store::StoreError = error;
+            tracing::warn!(error = %crate::telemetry::chain(&error), "the use of a client could not be noted");
+        }
     }
 }

@@ -22,6 +22,7 @@ use stockade::crypto::secret_text::{self, Kind};
 use stockade::crypto::{b64url, keys, sha256};
 use stockade::http::browser::Site;
 use stockade::http::dpop::Proofs;
+use stockade::http::fetch::{self, Fetcher};
 use stockade::http::session::Lifetimes;
 use stockade::http::{Callers, Coarse, Edge, Flows, Guard, Sessions, edge};
 use stockade::limits::{self, Buckets, Limit};
@@ -55,6 +56,8 @@ pub(crate) struct Wish {
     pub(crate) issuers: Vec<TrustedIssuer>,
     /// Whether DPoP proofs must carry a nonce.
     pub(crate) nonces: bool,
+    /// What fetches documents; it may ask nobody inside unless it is told so.
+    pub(crate) fetcher: Fetcher,
     pub(crate) settings: Settings,
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn wish() -> Wish {
         recorder: true,
         issuers: Vec::new(),
         nonces: false,
+        fetcher: Fetcher::new(&fetch::Settings::default()).unwrap(),
         settings: Settings {
             access_token_ttl: Duration::from_secs(600),
             refresh_token_ttl: Duration::from_secs(14 * 86_400),
@@ -84,6 +88,8 @@ pub(crate) fn wish() -> Wish {
             token_address: plenty,
             token_client: plenty,
             address: plenty,
+            register_address: plenty,
+            registration: stockade::config::Registration::default(),
         },
     }
 }
@@ -140,7 +146,11 @@ impl Fence {
 
     /// With the usual clients, on a store that is new.
     pub(crate) async fn populated(store: TestStore, wish: Wish) -> Self {
-        let fence = Self::on(store, Arc::new(ManualClock::at(START)), wish).await;
+        Self::populated_at(store, Arc::new(ManualClock::at(START)), wish).await
+    }
+
+    pub(crate) async fn populated_at(store: TestStore, clock: Arc<ManualClock>, wish: Wish) -> Self {
+        let fence = Self::on(store, clock, wish).await;
         fence.add(fence.secret_client("app")).await;
         fence.add(Client { serves: vec![API.to_owned()], ..fence.secret_client("rs") }).await;
         let public = Client {
@@ -226,6 +236,13 @@ impl Fence {
             sessions,
             flows,
             guard: Arc::new(guard),
+            fetcher: wish.fetcher,
+            registry: stockade::registry::Site {
+                issuer: wish.issuer.to_owned(),
+                resources: vec![API.to_owned(), OTHER.to_owned(), OPAQUE.to_owned()],
+                default_resource: None,
+                algs: wish.settings.signing_algs.clone(),
+            },
             settings: wish.settings,
         };
         let edge = Edge::new(edge::Settings::default(), metrics, time, rng);
@@ -300,12 +317,17 @@ impl Fence {
     /// Sends a request and checks what every answer must hold.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path().to_owned();
+        let answer = self.send_unchecked(request).await;
+        self.check(&path, &answer);
+        answer
+    }
+
+    /// Sends a request to where there may be nothing.
+    pub(crate) async fn send_unchecked(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        let answer = Answer { status: parts.status, headers: parts.headers, body };
-        self.check(&path, &answer);
-        answer
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     fn check(&self, path: &str, answer: &Answer) {
@@ -322,7 +344,7 @@ impl Fence {
             assert_eq!(answer.header(header::CONTENT_TYPE), Some("text/html; charset=utf-8"), "{path}: {answer:?}");
             let policy = answer.header(header::CONTENT_SECURITY_POLICY).unwrap();
             assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
-        } else if path.ends_with("/oauth/userinfo") && error {
+        } else if (path.ends_with("/oauth/userinfo") || path.contains("/oauth/register")) && error {
             let kind = answer.header(header::CONTENT_TYPE);
             assert!(matches!(kind, Some("application/problem+json" | "application/json")), "{path}: {answer:?}");
         } else if error {

@@ -134,6 +134,11 @@ impl People {
         self.jar.lock().clone()
     }
 
+    /// The same browser, in front of a server that was started again.
+    pub(crate) fn take_cookies(&self, cookies: Vec<(String, String)>) {
+        *self.jar.lock() = cookies;
+    }
+
     /// Another browser.
     pub(crate) fn forget_cookies(&self) {
         self.jar.lock().clear();
