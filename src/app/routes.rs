@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use tokio::sync::OnceCell;
 
 use super::{Parts, StartError};
@@ -13,10 +13,10 @@ use crate::config::{IssuerKeys, RateLimit};
 use crate::crypto::nonce::Nonces;
 use crate::enforce::assertion::Assertions;
 use crate::enforce::{Fence, Tokens, demo, nginx};
-use crate::http::dpop::Proofs;
+use crate::http::dpop::{self, Proofs};
 use crate::http::foreign_keys::ForeignKeys;
 use crate::http::health::Ops;
-use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
+use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, bearer, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
 use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
@@ -49,17 +49,27 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let proofs = Arc::new(Proofs::new(nonces(parts, "resource")));
     let guard = Arc::new(guard(parts, Arc::clone(&proofs))?);
     let fence = fence(parts, proofs)?;
-    let mut public = oauth(parts, Arc::clone(&guard))?
-        .merge(login(parts)?)
-        .merge(audit(parts, Arc::clone(&guard)))
+    let issuer = &config.server.issuer;
+    let guarded = audit(parts, Arc::clone(&guard))
         .merge(manage(parts, Arc::clone(&guard)))
-        .merge(access::router(&config.server.issuer, guard, limit(&config.limits.access_client)?))
-        .merge(nginx::router(fence.clone(), assertions(parts)));
+        .merge(access::router(issuer, Arc::clone(&guard), limit(&config.limits.access_client)?))
+        .merge(oauth(parts, guard)?);
+    let mut public = named(guarded, issuer).merge(login(parts)?).merge(nginx::router(fence.clone(), assertions(parts)));
     if config.demo {
-        public = public.merge(demo::router(&fence));
+        public = public.merge(demo::described(&fence));
     }
     let (public, ops) = (public_edge.wrap(public), ops_edge.wrap(ops.router()));
     Ok(Routes { public, ops, edges: [public_edge, ops_edge], draining })
+}
+
+/// Every challenge of the issuer's own APIs names the document that describes them (RFC 9728 5.1).
+fn named(router: Router, issuer: &str) -> Router {
+    let origin = dpop::origin(issuer).unwrap_or_default();
+    let url: Arc<str> = format!("{origin}/.well-known/oauth-protected-resource{}", dpop::path(issuer)).into();
+    router.layer(axum::middleware::map_response(move |mut response: Response| {
+        bearer::name_metadata(response.headers_mut(), &url);
+        std::future::ready(response)
+    }))
 }
 
 fn limit(configured: &RateLimit) -> Result<Limit, LimitError> {
@@ -130,9 +140,6 @@ fn nonces(parts: &Parts, place: &str) -> Option<Nonces> {
     parts.config.oauth.dpop_nonces.then(|| derived.unwrap_or_else(|| Nonces::random(&*parts.rng)))
 }
 
-/// How long what a device was allowed lives, whatever is refreshed.
-const DEVICE_GRANT: Duration = Duration::from_secs(90 * 86_400);
-
 fn login(parts: &Parts) -> Result<Router, StartError> {
     let config = &parts.config;
     let (metrics, clock) = (Arc::clone(&parts.metrics), Arc::clone(&parts.clock));
@@ -151,7 +158,7 @@ fn login(parts: &Parts) -> Result<Router, StartError> {
         metrics: Arc::clone(&parts.metrics),
         clock: Arc::clone(&parts.clock),
         rng: Arc::clone(&parts.rng),
-        settings: login::Settings::from_config(&config.login, DEVICE_GRANT)?,
+        settings: login::Settings::from_config(&config.login, config.oauth.grant_lifetime)?,
     }))
 }
 

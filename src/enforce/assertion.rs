@@ -28,6 +28,11 @@ struct Claims<'a> {
     client_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     scope: &'a str,
+    /// How strongly and when a person authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
     iat: i64,
     exp: i64,
     /// The decision's id, which is the event's.
@@ -68,6 +73,8 @@ impl Assertions {
             sub: &token.sub,
             client_id: &token.client_id,
             scope: &token.scope,
+            acr: token.acr.map(|level| level.to_string()),
+            auth_time: token.auth_time.map(Timestamp::as_secs),
             iat: now.as_secs(),
             exp: now.plus(LIFE).as_secs(),
             jti: decision,

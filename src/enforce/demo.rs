@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fence::Fence;
+use super::layer::FenceLayer;
 use super::pipeline::Admitted;
 use crate::base::{Clock, Rng, Timestamp, id};
 use crate::crypto::b64url;
-use crate::http::{Kind, Problem, body};
+use crate::crypto::dpop::ALGORITHMS;
+use crate::http::{Kind, Problem, body, dpop};
 
 /// Notes kept; older ones make room.
 const MOST_NOTES: usize = 1000;
@@ -52,15 +54,36 @@ struct Notes {
     rng: Arc<dyn Rng>,
 }
 
+/// The API with the document that describes it (RFC 9728), which its challenges name.
+pub fn described(fence: &Fence) -> Router {
+    let issuer = &*fence.pipeline.issuer;
+    let path = format!("/.well-known/oauth-protected-resource{}/demo", dpop::path(issuer));
+    let url = [dpop::origin(issuer).unwrap_or_default(), path.as_str()].concat();
+    let document = json!({
+        "resource": format!("{issuer}/demo"),
+        "resource_name": "Notes",
+        "authorization_servers": [issuer],
+        "scopes_supported": ["notes:read", "notes:write"],
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+    });
+    let document = move || std::future::ready(Json(document.clone()));
+    notes(fence, fence.layer().resource_metadata(url)).route(&path, get(document))
+}
+
 /// `/demo/notes`: GET lists the newest notes, POST `{"text": …}` adds one.
 pub fn router(fence: &Fence) -> Router {
+    notes(fence, fence.layer())
+}
+
+fn notes(fence: &Fence, layer: FenceLayer) -> Router {
     let pipeline = &fence.pipeline;
     let notes = Notes {
         notes: Mutex::new(VecDeque::new()),
         clock: Arc::clone(&pipeline.clock),
         rng: Arc::clone(&pipeline.rng),
     };
-    Router::new().route("/demo/notes", get(list).post(add)).route_layer(fence.layer()).with_state(Arc::new(notes))
+    Router::new().route("/demo/notes", get(list).post(add)).route_layer(layer).with_state(Arc::new(notes))
 }
 
 async fn list(State(notes): State<Arc<Notes>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::fence::Fence;
 use super::pipeline::Ask;
-use crate::http::{Info, RequestInfo};
+use crate::http::{Info, RequestInfo, bearer};
 use crate::telemetry::labels::Point;
 
 /// Where the peer's address is found in a request.
@@ -23,11 +23,12 @@ type Peer = fn(&Extensions) -> Option<IpAddr>;
 pub struct FenceLayer {
     fence: Fence,
     peer: Peer,
+    metadata: Option<Arc<str>>,
 }
 
 impl FenceLayer {
     pub(super) fn new(fence: Fence) -> Self {
-        Self { fence, peer: known_peer }
+        Self { fence, peer: known_peer, metadata: None }
     }
 
     /// Says where the peer's address is found. Unless told otherwise: in the extension `SocketAddr`, or (with axum) in
@@ -35,6 +36,14 @@ impl FenceLayer {
     #[must_use]
     pub fn peer(mut self, peer: Peer) -> Self {
         self.peer = peer;
+        self
+    }
+
+    /// Names the document that describes the guarded API (RFC 9728) in every challenge, so that clients find out where its
+    /// tokens come from.
+    #[must_use]
+    pub fn resource_metadata(mut self, url: impl Into<Arc<str>>) -> Self {
+        self.metadata = Some(url.into());
         self
     }
 }
@@ -102,7 +111,13 @@ where
             };
             let admitted = match pipeline.admit(&ask).await {
                 Ok(admitted) => admitted,
-                Err(refused) => return Ok(refused.problem().response(Some(&info.request_id)).map(R::from)),
+                Err(refused) => {
+                    let mut response = refused.problem().response(Some(&info.request_id)).map(R::from);
+                    if let Some(url) = &layer.metadata {
+                        bearer::name_metadata(response.headers_mut(), url);
+                    }
+                    return Ok(response);
+                }
             };
             let answer = admitted.answer();
             parts.extensions.insert(admitted);

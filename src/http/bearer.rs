@@ -132,6 +132,21 @@ impl Refusal {
     }
 }
 
+/// Says in each challenge of an answer where the metadata of the resource are (RFC 9728 5.1).
+pub fn name_metadata(headers: &mut HeaderMap, url: &str) {
+    for value in headers.get_all(header::WWW_AUTHENTICATE).iter().cloned().collect::<Vec<_>>() {
+        let challenge = value.to_str().unwrap_or_default();
+        let separator = match challenge {
+            "Bearer" => " ",
+            _ if challenge.starts_with("Bearer ") || challenge.starts_with("DPoP ") => ", ",
+            _ => continue,
+        };
+        if let Ok(named) = HeaderValue::from_str(&format!("{challenge}{separator}resource_metadata=\"{url}\"")) {
+            headers.insert(header::WWW_AUTHENTICATE, named);
+        }
+    }
+}
+
 /// RFC 9449 7.1: what proofs may be signed with stands beside what went wrong.
 fn dpop_challenge(error: &str) -> String {
     let algs = crate::crypto::dpop::ALGORITHMS.join(" ");
@@ -289,6 +304,20 @@ mod tests {
             [("/x?access_token=abc", false), ("/x?a=1&access_token", false), ("/x?my_access_token=1", true)]
         {
             assert_eq!(presented(&headers, &uri.parse().unwrap()).is_ok(), good, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_names_the_metadata_beside_what_it_says() {
+        for (challenge, named) in [
+            ("Bearer", r#"Bearer resource_metadata="https://a.example/m""#),
+            (r#"Bearer error="x""#, r#"Bearer error="x", resource_metadata="https://a.example/m""#),
+            (r#"DPoP error="x", algs="y""#, r#"DPoP error="x", algs="y", resource_metadata="https://a.example/m""#),
+            (r#"Basic realm="x""#, r#"Basic realm="x""#),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))]);
+            name_metadata(&mut headers, "https://a.example/m");
+            assert_eq!(headers[header::WWW_AUTHENTICATE], named);
         }
     }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use serde_json::{Value, json};
 
-use super::stage::{Answer, Stage, request};
+use super::stage::{API, Answer, ISSUER, Stage, request};
 
 async fn post(stage: &Stage, body: &str, kind: &str) -> Answer {
     let bearer = format!("Bearer {}", stage.token("demo", "notes:read notes:write"));
@@ -74,4 +74,22 @@ async fn pages_of_notes_follow_each_other_and_a_bad_limit_is_told() {
     for bad in ["limit=0", "limit=501", "limit=x", "cursor=x"] {
         assert_eq!(stage.call("GET", &format!("/demo/notes?{bad}"), &[&bearer]).await.status, 400, "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_challenge_names_the_document_that_describes_the_api() {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let stage = Stage::new();
+    let router = stockade::enforce::demo::described(&stage.fence);
+    let get = |path: &str| http::Request::get(path).body(Body::empty()).expect("a request");
+    let refused = router.clone().oneshot(get("/demo/notes")).await.expect("an answer");
+    let url = format!("{ISSUER}/.well-known/oauth-protected-resource/demo");
+    assert_eq!(refused.headers()["www-authenticate"], format!(r#"Bearer resource_metadata="{url}""#));
+    let path = url.strip_prefix(ISSUER).expect("ours").to_owned();
+    let answer = router.oneshot(get(&path)).await.expect("an answer");
+    let body = answer.into_body().collect().await.expect("a body").to_bytes();
+    let said: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!((&said["resource"], &said["authorization_servers"]), (&json!(API), &json!([ISSUER])));
+    assert_eq!(said["scopes_supported"], json!(["notes:read", "notes:write"]));
 }

@@ -148,6 +148,19 @@ async fn what_passes_carries_an_assertion_that_the_key_set_verifies_and_that_is_
 }
 
 #[tokio::test]
+async fn the_assertion_says_how_and_when_a_person_authenticated() {
+    let stage = Stage::new();
+    let now = stage.clock.now().as_secs();
+    let mut claims = stage.claims("reader", "notes:read");
+    (claims["acr"], claims["auth_time"]) = (json!("2"), json!(now - 60));
+    let answer = stage.ask("GET", "/demo/notes", Some(&stage.signed(&claims))).await;
+    let assertion = answer.header("x-stockade-assertion").expect("an assertion");
+    let payload = b64url::decode_strict(assertion.split('.').nth(1).expect("claims")).expect("base64url");
+    let said: Value = serde_json::from_slice(&payload).expect("JSON");
+    assert_eq!((&said["acr"], &said["auth_time"]), (&json!("2"), &json!(now - 60)));
+}
+
+#[tokio::test]
 async fn of_several_audiences_the_assertion_names_the_one_that_the_request_goes_to() {
     let stage = Stage::new();
     let mut claims = stage.claims("reader", "notes:read");
