@@ -100,6 +100,9 @@ impl Visit<'_> {
         if posted.is_some() && token.is_none() {
             // From another site, so without the session's cookie: again, as a navigation that has it.
             let query = posted.unwrap_or_default();
+            if !query.bytes().all(|b| b.is_ascii_graphic()) {
+                return Ok(self.bad());
+            }
             return Ok(see_other(&site.path(&format!("/oauth/logout?{query}")), []));
         }
         let Some(wanted) = self.wanted(&params) else { return Ok(self.bad()) };

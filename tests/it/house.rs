@@ -109,3 +109,17 @@ fn a_backward_arrow_would_be_seen() {
     let lines: Vec<_> = product_lines("a // crate::x\n#[cfg(test)]\nmod tests { crate::y }").collect();
     assert_eq!(lines, [(1, "a ")]);
 }
+
+#[test]
+fn e17_rsa_is_left_to_aws_lc_rs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        let uses = |line: &str| line.trim_start().starts_with("use rsa::") || line.contains(" rsa::traits");
+        assert!(!product_lines(&text).any(|(_, line)| uses(line)), "{}", file.display());
+    }
+    let manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml")).expect("readable").parse().expect("TOML");
+    assert!(!manifest["dependencies"].as_table().expect("a table").contains_key("rsa"), "RUSTSEC-2023-0071");
+}

@@ -142,7 +142,7 @@ async fn a_deleted_demo_client_is_back_with_a_new_secret_at_the_next_start() {
 }
 
 #[test]
-fn dev_stays_on_loopback_and_wants_a_port() {
+fn e16_dev_stays_on_loopback_and_wants_a_port() {
     let dir = tempfile::tempdir().unwrap();
     for address in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080", "127.0.0.1:0", "nowhere"] {
         for flag in ["--listen", "--ops-listen"] {

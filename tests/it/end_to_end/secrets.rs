@@ -4,7 +4,7 @@ use super::leaks;
 use super::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_secret_reaches_a_log_a_metric_a_database_or_the_audit_log() {
+async fn e14_no_secret_reaches_a_log_a_metric_a_database_or_the_audit_log() {
     let stage = Stage::dev_with(&[("STOCKADE_LOG__LEVEL", "trace")]).await;
     let mut secrets: Vec<String> =
         stage.env.iter().filter(|(name, _)| name.ends_with("SECRET")).map(|(_, value)| value.clone()).collect();

@@ -7,7 +7,7 @@ use stockade::model::event::kind;
 use super::stage::stages;
 
 #[tokio::test]
-async fn nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is_read_for_them() {
+async fn e13_nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is_read_for_them() {
     for stage in stages().await {
         let token = stage.token("other", "notes:read").await;
         let authorization = format!("Bearer {token}");

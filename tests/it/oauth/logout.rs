@@ -153,3 +153,12 @@ async fn e11_a_request_that_another_site_posts_becomes_a_navigation() {
     let document = people.fence.get("/.well-known/openid-configuration").await.json();
     assert_eq!(document["end_session_endpoint"], format!("{ISSUER}/oauth/logout"));
 }
+
+#[tokio::test]
+async fn e11_what_is_posted_and_fits_in_no_url_is_a_page() {
+    let people = People::new().await;
+    for body in ["state=\u{0}", "state=a\r\nLocation: https://evil.example/", "state=\u{e9}"] {
+        let answer = people.visit(http::Method::POST, "/oauth/logout", Some(body.to_owned())).await;
+        assert_eq!(answer.status, 400, "{body:?}");
+    }
+}
