@@ -10,6 +10,7 @@ mod client;
 mod config_show;
 mod dev;
 mod doctor;
+mod erase;
 mod failure;
 mod generate;
 mod healthcheck;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::erase;
 use super::failure::Failure;
 use super::local::Local;
 use super::output::{self, Format, Output};
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Enable(OneArgs),
     /// Delete a person
     Delete(OneArgs),
+    /// Delete a person and take them out of the audit log, which still verifies
+    Erase(erase::EraseArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,6 +97,7 @@ pub(super) async fn run(command: Command, config: Option<&Path>) -> Result<(), F
         Command::Disable(args) => set_disabled(&local, &args, true).await,
         Command::Enable(args) => set_disabled(&local, &args, false).await,
         Command::Delete(args) => delete(&local, &args).await,
+        Command::Erase(args) => erase::run(&local, &args).await,
     };
     local.store.close().await;
     done
@@ -228,7 +232,13 @@ async fn show(local: &Local, args: &OneArgs) -> Result<(), Failure> {
 }
 
 /// Ends everything that a person has, in the caller's transaction. Processes that serve follow within a second.
-async fn end_everything(local: &Local, tx: &mut Tx, user_id: &str, action: &str, why: Why) -> Result<(), Failure> {
+pub(super) async fn end_everything(
+    local: &Local,
+    tx: &mut Tx,
+    user_id: &str,
+    action: &str,
+    why: Why,
+) -> Result<(), Failure> {
     let sealer = live::sealer(&local.config.crypto.seal_keys).map_err(|e| Failure::failed(e.to_string()))?;
     let issuer = &local.config.server.issuer;
     let live = Live::load(local.store.clone(), sealer, issuer, Arc::new(SystemClock)).await;

@@ -1,6 +1,9 @@
 //! `stockade user`.
 
 use serde_json::json;
+use stockade::base::SystemRng;
+use stockade::model::event::kind;
+use stockade::model::{Event, Outcome, PrincipalRef};
 use stockade::store::{Store, credentials, users};
 
 use super::Place;
@@ -61,4 +64,38 @@ async fn people_are_listed_disabled_enabled_and_deleted() {
     let gone = place.run(&["user", "show", "ada"]);
     assert_eq!(gone.code, 1);
     assert!(gone.err.contains("nobody called `ada`"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn an_erased_person_is_in_no_row_and_no_entry_and_the_log_still_verifies() {
+    let place = Place::new();
+    let [ada, bob] = ["ada", "bob"].map(|name| {
+        place.json(&["user", "create", name, "--email", &format!("{name}@example.com")])["user_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    });
+    // What a person did themselves names them in the half that can go.
+    let store = store(&place).await;
+    let mut tx = store.begin().await.unwrap();
+    for user_id in [&ada, &bob, &ada] {
+        let now = stockade::base::Timestamp::from_secs(1_800_000_000);
+        let mut event = Event::new(kind::SESSION_STARTED, Outcome::Allowed, now, &SystemRng);
+        event.principal = Some(PrincipalRef::new("User", user_id.as_str()));
+        event.address = Some([192, 0, 2, 7].into());
+        stockade::store::events::intake(&mut tx, &event).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    store.close().await;
+    let erased = place.json(&["user", "erase", &ada]);
+    assert_eq!((&erased["deleted"], &erased["entries"]), (&json!(true), &json!(2)));
+    assert_eq!(place.run(&["audit", "verify"]).code, 0);
+    let named =
+        |user_id: &str| place.json(&["audit", "query", "--principal", &format!("User::{user_id:?}")]).to_string();
+    assert!(!named(&ada).contains("session.started") && named(&bob).contains("session.started"));
+    assert_eq!(place.run(&["user", "show", "ada"]).code, 1);
+    assert_eq!(place.json(&["user", "show", "bob"])["email"], "bob@example.com");
+    let again = place.run(&["user", "erase", &ada]);
+    assert_eq!((again.code, again.err.contains("nothing is known")), (1, true), "{again:?}");
+    assert_eq!(place.run(&["user", "erase", "bob"]).code, 2);
 }

@@ -1,0 +1,74 @@
+//! `stockade user erase`: what is known of a person goes, in the database and in the audit log. What happened stays provable:
+//! of each entry the half that names somebody is gone, its commitment stays, and an event accounts for it.
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::local::Local;
+use super::output::{self, Output};
+use super::user::{changed, end_everything};
+use crate::accounts::Why;
+use crate::audit_log::erasure;
+use crate::model::{Outcome, event};
+use crate::policy::Resource;
+use crate::store::erase::Which;
+use crate::store::log::{self, Filter};
+use crate::store::users;
+
+const ACTION: &str = "user:delete";
+/// Entries of one look.
+const PAGE: i64 = 1000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EraseArgs {
+    /// The person's id, which begins with usr_; also of somebody who was deleted before
+    #[arg(value_name = "ID")]
+    user_id: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) async fn run(local: &Local, args: &EraseArgs) -> Result<(), Failure> {
+    let user_id = &args.user_id;
+    if !user_id.starts_with("usr_") {
+        return Err(Failure::usage("give the person's id, such as usr_01…: `stockade user show` prints it"));
+    }
+    let decision = local.permit(event::kind::USER_CHANGED, ACTION, &Resource::user_registry()).await?;
+    let mut tx = local.store.begin().await?;
+    let known = users::find(&mut tx, user_id).await?.is_some();
+    if known {
+        end_everything(local, &mut tx, user_id, ACTION, Why::Deleted).await?;
+        users::delete(&mut tx, user_id).await?;
+    }
+    local.commit(tx, &changed(local, ACTION, user_id, "erased", &decision)).await?;
+    // What waits for its number would stay.
+    local.sequence().await?;
+    let entries = entries(local, user_id).await?;
+    let resource = format!("User::{user_id:?}");
+    let event = local.event(event::kind::AUDIT_ERASED, Outcome::Allowed, ACTION, &resource).decided(&decision);
+    let erased = match entries.is_empty() {
+        true => 0,
+        false => erasure::erase(&local.store, Which::Personal, &entries, &event).await?,
+    };
+    local.sequence().await?;
+    if !known && entries.is_empty() {
+        return Err(Failure::failed(format!("nothing is known of `{user_id}`")));
+    }
+    let rows = [("user_id", user_id.clone()), ("deleted", known.to_string()), ("entries", erased.to_string())];
+    output::record(args.output.output, &json!({ "user_id": user_id, "deleted": known, "entries": erased }), &rows)
+}
+
+/// The numbers of the entries that name the person, ascending.
+async fn entries(local: &Local, user_id: &str) -> Result<Vec<i64>, Failure> {
+    let filter = Filter { principal: Some(format!("User::{user_id:?}")), ..Filter::default() };
+    let mut all = Vec::new();
+    let mut before = None;
+    loop {
+        let page = log::page(&mut local.store.read_log().await?, &filter, before, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.seq);
+        all.extend(page.iter().map(|entry| entry.seq));
+    }
+    all.reverse();
+    Ok(all)
+}
