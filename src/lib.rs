@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! base -> model -> config -> telemetry -> store, crypto, policy, limits -> live, audit_log, registry
-//!      -> accounts, doctor -> http -> oauth login enforce access audit manage -> ticks -> app -> cli -> main
+//!      -> accounts, doctor -> http -> oauth login enforce access audit findings manage -> ticks -> app -> cli -> main
 //! ```
 //!
 //! `sqlx` lives under [`store`], `cedar_policy` under [`policy`], `axum` in [`http`], the rooms and [`app`]; stdout and
@@ -42,6 +42,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod doctor;
+#[cfg(feature = "server")]
+pub mod findings;
 #[cfg(feature = "server")]
 pub mod live;
 #[cfg(feature = "server")]

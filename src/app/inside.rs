@@ -21,7 +21,7 @@ use crate::policy::{Engine, Principal, Snapshot};
 use crate::registry::Site;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Prometheus;
-use crate::{audit, live, manage};
+use crate::{audit, findings, live, manage};
 
 /// The API, in this process.
 #[derive(Debug)]
@@ -70,7 +70,10 @@ impl Inside {
             rotation: live::keys::settings_of(&config.oauth),
             live: OnceCell::new(),
         });
-        let router = manage.merge(audit::router(audit::Ctx { guard, store, cursors: cursors() }));
+        let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
+        let router = manage
+            .merge(audit::router(audit::Ctx { guard, store, cursors: cursors() }))
+            .merge(findings::router(findings));
         let settings =
             edge::Settings { timeout: None, body_limit: config.http.body_limit, ..edge::Settings::default() };
         let router = Edge::new(settings, metrics, clock, Arc::clone(&rng)).wrap(router);

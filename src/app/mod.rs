@@ -21,6 +21,7 @@ use crate::crypto::hasher::{self, Hasher};
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
+use crate::findings::Feeds;
 use crate::http::Edge;
 use crate::http::browser::Site;
 use crate::http::fetch::{self, Fetcher, FetcherError};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// A limit that no bucket can count.
     #[error("`[limits]`: {0}")]
     Limit(#[from] LimitError),
+    /// Sources that this binary cannot ask.
+    #[error("`[findings] sources`: this binary was built without the feature `aws`")]
+    NoAws,
     /// The database of others is behind this version.
     #[error("the database is behind this version; run `stockade migrate`")]
     NotMigrated,
@@ -87,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) back_channel: BackChannel,
     pub(crate) unused_clients: Unused,
     pub(crate) hasher: Arc<Hasher>,
+    /// Where findings are fetched; `None`: nowhere.
+    pub(crate) feeds: Option<Feeds>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
     pub(crate) rotation: rotation::Settings,
@@ -173,6 +179,10 @@ impl App {
             hashing = hasher::Settings { threads: config.login.hashes, queue: config.login.hashes * 16 };
         }
         let hasher = Arc::new(Hasher::start(hashing, random())?);
+        let feeds = Feeds::new(&config.findings, store.clone(), Arc::clone(&metrics), time(), random());
+        if feeds.is_some() && !Feeds::is_supported() {
+            return Err(StartError::NoAws);
+        }
         let fetcher = Fetcher::new(&fetch::Settings {
             networks: Networks::new(config.outbound.networks.clone()),
             ca_file: config.outbound.ca_file.clone(),
@@ -204,6 +214,7 @@ impl App {
             back_channel,
             unused_clients,
             hasher,
+            feeds,
             metrics,
             prometheus,
             rotation,

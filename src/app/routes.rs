@@ -20,7 +20,7 @@ use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, bearer,
 use crate::limits::{Ceiling, Limit, LimitError};
 use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
-use crate::{access, audit, login, manage, oauth};
+use crate::{access, audit, findings, login, manage, oauth};
 
 /// Both listeners' routes.
 pub(super) struct Routes {
@@ -51,6 +51,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let fence = fence(parts, proofs)?;
     let issuer = &config.server.issuer;
     let guarded = audit(parts, Arc::clone(&guard))
+        .merge(findings(parts, Arc::clone(&guard)))
         .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(issuer, Arc::clone(&guard), limit(&config.limits.access_client)?))
         .merge(oauth(parts, guard)?);
@@ -188,6 +189,10 @@ fn cursors(parts: &Parts) -> Cursors {
 
 fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
     audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors: cursors(parts) })
+}
+
+fn findings(parts: &Parts, guard: Arc<Guard>) -> Router {
+    findings::router(findings::Ctx { guard, store: parts.store.clone(), cursors: cursors(parts) })
 }
 
 fn manage(parts: &Parts, guard: Arc<Guard>) -> Router {

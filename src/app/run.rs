@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{App, Parts, policies};
 use crate::crypto::CryptoError;
+use crate::findings::SyncError;
 use crate::http::serve::{self, serve};
 use crate::http::{Tls, TlsError};
 use crate::live;
@@ -149,8 +150,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let sweep = ticks.clone().every(Tick::Sweep, Duration::from_secs(30), || sweep(&parts));
     let sizes = ticks.clone().every(Tick::Sizes, Duration::from_secs(300), || sizes(&parts));
     let logouts = ticks.clone().every(Tick::Logouts, Duration::from_secs(1), || logouts(&parts));
+    let findings = ticks.clone().every(Tick::Findings, parts.config.findings.poll, || findings(&parts));
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, logouts, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, findings, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
@@ -172,6 +174,14 @@ async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
 async fn logouts(parts: &Parts) -> Result<Ended, StoreError> {
     parts.back_channel.deliver().await?;
     Ok(Ended::Done)
+}
+
+/// GuardDuty and Security Hub are asked what changed.
+async fn findings(parts: &Parts) -> Result<Ended, SyncError> {
+    match &parts.feeds {
+        Some(feeds) => feeds.tick().await,
+        None => Ok(Ended::Skipped),
+    }
 }
 
 async fn sizes(parts: &Parts) -> Result<Ended, StoreError> {

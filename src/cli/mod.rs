@@ -12,6 +12,7 @@ mod dev;
 mod doctor;
 mod erase;
 mod failure;
+mod findings;
 mod generate;
 mod healthcheck;
 mod init;
@@ -82,6 +83,9 @@ enum Command {
     Audit(audit::Command),
     /// Check the deployment, or with --bcp the configuration and its clients against RFC 9700
     Doctor(doctor::Args),
+    /// Bring in and read what GuardDuty and Security Hub found
+    #[command(subcommand)]
+    Findings(findings::Command),
     /// Ask the running service whether it is ready: the container's probe
     Healthcheck(healthcheck::Args),
     /// Print a completion script for a shell
@@ -104,6 +108,9 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
+    if let Command::Findings(command) = &cli.command {
+        return block_on(findings::run(command, cli.at.clone(), matches));
+    }
     // These work on a deployment, wherever it is.
     let command = match cli.command {
         Command::Client(command) => return block_on(client::run(command, &cli.at.settled(matches)?)),
@@ -128,6 +135,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Audit(command) => block_on(audit::run(&command, config)),
         Command::Doctor(args) => block_on(doctor::run(&args, config)),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),
+        Command::Findings(_) => Ok(()),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }

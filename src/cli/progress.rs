@@ -26,10 +26,15 @@ impl Progress {
 
     fn add(&mut self, bytes: &[u8]) {
         let lines = bytes.iter().filter(|b| **b == b'\n').count();
-        self.count += u64::try_from(lines).unwrap_or(0);
+        self.step(u64::try_from(lines).unwrap_or(0));
+    }
+
+    /// So many more.
+    pub(super) fn step(&mut self, more: u64) {
+        self.count += more;
         let now = SystemClock.monotonic_ns();
         let pause = if self.terminal { SECOND_NS / 5 } else { 10 * SECOND_NS };
-        if lines == 0 || now.saturating_sub(self.last_ns) < pause {
+        if more == 0 || now.saturating_sub(self.last_ns) < pause {
             return;
         }
         self.last_ns = now;

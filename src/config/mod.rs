@@ -6,6 +6,7 @@ mod audit_log;
 mod crypto;
 mod database;
 mod error;
+mod findings;
 mod http;
 mod limits;
 mod log;
@@ -26,6 +27,7 @@ pub use audit_log::{AuditLog, Issuance};
 pub use crypto::Crypto;
 pub use database::Database;
 pub use error::ConfigError;
+pub use findings::{FindingSource, Findings};
 pub use http::{Http, TlsFiles};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
@@ -68,6 +70,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[audit_log]`.
     pub audit_log: AuditLog,
+    /// `[findings]`.
+    pub findings: Findings,
     /// `[limits]`.
     pub limits: Limits,
     /// `[log]`.
@@ -143,6 +147,7 @@ pub fn read(path: Option<&Path>, env: &BTreeMap<String, String>) -> Loaded {
         outbound: Outbound::read(&mut reader),
         policy: Policy::read(&mut reader),
         audit_log: AuditLog::read(&mut reader),
+        findings: Findings::read(&mut reader),
         limits: Limits::read(&mut reader),
         log: Log::read(&mut reader),
         demo: false,

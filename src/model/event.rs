@@ -178,9 +178,13 @@ pub mod kind {
     pub const DEVICE_DECIDED: &str = "device.decided";
     /// A logout token was delivered to a client, or given up.
     pub const LOGOUT_DELIVERED: &str = "logout.delivered";
+    /// A finding came, or came again with other words: `data.change` is `new`, `changed` or `late`.
+    pub const FINDING_REVISED: &str = "finding.revised";
+    /// Findings were read.
+    pub const FINDING_READ: &str = "finding.read";
 
     /// Every kind.
-    pub const ALL: [&str; 31] = [
+    pub const ALL: [&str; 33] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -212,6 +216,8 @@ pub mod kind {
         REFRESH_REPLAYED,
         DEVICE_DECIDED,
         LOGOUT_DELIVERED,
+        FINDING_REVISED,
+        FINDING_READ,
     ];
 }
 

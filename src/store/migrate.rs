@@ -37,6 +37,8 @@ const ALL: &[Pair] = &[
     pair!(5, "0005_client_order", log: false),
     pair!(6, "0006_segments", log: true),
     pair!(7, "0007_registrations", log: false),
+    pair!(8, "0008_findings", log: false),
+    pair!(9, "0009_finding_origins", log: false),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

@@ -20,6 +20,7 @@ pub mod device_codes;
 pub mod entry;
 pub mod erase;
 pub mod events;
+pub mod findings;
 pub mod grants;
 pub mod heads;
 pub mod idempotency;
@@ -408,6 +409,7 @@ impl Store {
             credentials::STATEMENTS,
             device_codes::STATEMENTS,
             events::STATEMENTS,
+            findings::STATEMENTS,
             grants::STATEMENTS,
             idempotency::STATEMENTS,
             keys::STATEMENTS,

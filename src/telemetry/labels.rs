@@ -1,6 +1,8 @@
 //! Labels are closed sets: an enum whose values are known before the first request, so a stranger cannot make a series.
 
-use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
+use crate::model::{
+    Algorithm, AuthMethod, Came, DenyReason, EventClass, Format, GrantType, KeyState, Outcome, Service,
+};
 
 /// One label of a metric.
 pub trait Label: Copy + PartialEq + 'static {
@@ -114,6 +116,8 @@ labels! {
         Enforce = "enforce",
         /// `/api/v1/audit/…`.
         Audit = "audit",
+        /// `/api/v1/findings…`.
+        Findings = "findings",
         /// The rest of `/api/…`.
         Api = "api",
         /// `/login`, `/consent`, `/device`, `/account`: what people meet.
@@ -309,6 +313,8 @@ labels! {
         Sizes = "sizes",
         /// Delivers logout tokens.
         Logouts = "logouts",
+        /// Fetches findings.
+        Findings = "findings",
         /// Metrics and buckets.
         Upkeep = "upkeep",
     }
@@ -386,6 +392,7 @@ impl Endpoint {
             _ if route.starts_with("/access/") => Self::Access,
             _ if route.starts_with("/enforce/") => Self::Enforce,
             _ if route.starts_with("/api/v1/audit/") => Self::Audit,
+            _ if route.starts_with("/api/v1/findings") => Self::Findings,
             _ if route.starts_with("/api/") => Self::Api,
             _ if route.starts_with("/demo") => Self::Demo,
             _ if PAGES.iter().any(|page| route.starts_with(page)) => Self::Pages,
@@ -407,6 +414,30 @@ fn below_a_path(route: &str) -> Option<&str> {
 impl Label for Outcome {
     const KEY: &'static str = "outcome";
     const ALL: &'static [Self] = &[Self::Allowed, Self::Denied, Self::Failed];
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for Format {
+    const KEY: &'static str = "format";
+    const ALL: &'static [Self] = Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for Service {
+    const KEY: &'static str = "service";
+    const ALL: &'static [Self] = Self::ALL;
+    fn as_str(self) -> &'static str {
+        Self::as_str(self)
+    }
+}
+
+impl Label for Came {
+    const KEY: &'static str = "result";
+    const ALL: &'static [Self] = Self::ALL;
     fn as_str(self) -> &'static str {
         Self::as_str(self)
     }
@@ -516,6 +547,7 @@ mod tests {
             (Some("/.well-known/openid-configuration"), Endpoint::Metadata),
             (Some("/access/v1/evaluation"), Endpoint::Access),
             (Some("/api/v1/audit/events"), Endpoint::Audit),
+            (Some("/api/v1/findings/{id}/raw"), Endpoint::Findings),
             (Some("/demo/notes"), Endpoint::Demo),
             (Some("/login"), Endpoint::Pages),
             (Some("/auth/account/passkeys"), Endpoint::Pages),

@@ -6,7 +6,9 @@ use super::labels::{
     Activity, Authorized, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point,
     Recorded, Replayed, StatusClass, Table, Tick, TokenFormat, Verification,
 };
-use crate::model::{Algorithm, AuthMethod, DenyReason, EventClass, GrantType, KeyState, Outcome};
+use crate::model::{
+    Algorithm, AuthMethod, Came, DenyReason, EventClass, Format, GrantType, KeyState, Outcome, Service,
+};
 
 /// Bounds of the histograms of seconds. 0.2 is exact, because objectives are stated at it.
 pub const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0, 2.5, 5.0, 10.0];
@@ -123,6 +125,10 @@ catalogue! {
         store_commits: () = "stockade_store_commits_total",
             "Commits of SQLite's main file; transactions that wait together share one.";
         ticks: (Tick, Ended) = "stockade_ticks_total", "Runs of periodic tasks.";
+        findings: (Format, Came) = "stockade_findings_total", "Findings that were fetched.";
+        finding_problems: Format = "stockade_finding_problems_total",
+            "Findings that could not be read whole; their bytes are kept.";
+        finding_polls: (Service, Ended) = "stockade_finding_polls_total", "Times that a source of findings was asked.";
         log_lines_dropped: () = "stockade_log_lines_dropped_total", "Log lines dropped because stderr was too slow.";
     }
     gauges {
@@ -131,6 +137,8 @@ catalogue! {
         policies: () = "stockade_policies", "Policies of the snapshot that decides; 0 when there is none.";
         policy_activated: () = "stockade_policy_activated_timestamp_seconds", "When the snapshot that decides was activated.";
         table_rows: Table = "stockade_table_rows", "Rows of tables that grow with use; expired ones leave within minutes.";
+        findings_read: Service = "stockade_findings_read_timestamp_seconds",
+            "When every source of the service had last been read to its end by this process; 0 before.";
         limit_keys: () = "stockade_limit_keys", "Keys whose bucket is not full.";
         limit_slots: () = "stockade_limit_slots", "Slots of the table of buckets, 24 bytes each.";
         audit_queue: () = "stockade_audit_queue_events", "Events waiting to be written to the audit log.";

@@ -14,7 +14,7 @@ const LEVELS: &[&[&str]] = &[
     &["live", "audit_log", "registry"],
     &["accounts", "doctor"],
     &["http"],
-    &["oauth", "login", "enforce", "access", "audit", "manage"],
+    &["oauth", "login", "enforce", "access", "audit", "findings", "manage"],
     &["ticks"],
     &["app"],
     &["cli"],
@@ -25,7 +25,7 @@ const LEVELS: &[&[&str]] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("sqlx::", &["store"]),
     ("cedar_policy::", &["policy"]),
-    ("axum::", &["http", "oauth", "login", "enforce", "access", "audit", "manage", "app"]),
+    ("axum::", &["http", "oauth", "login", "enforce", "access", "audit", "findings", "manage", "app"]),
     ("argon2::", &["crypto"]),
     ("aws_sdk_", &["findings"]),
     ("webauthn_rs::", &["login"]),

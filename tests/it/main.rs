@@ -11,6 +11,7 @@ mod crypto;
 mod doctor;
 mod end_to_end;
 mod enforce;
+mod findings;
 mod house;
 mod http;
 mod limits;

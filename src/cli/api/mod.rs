@@ -156,6 +156,21 @@ impl Api {
         }
     }
 
+    /// The bytes of an answer, as they came; a refusal is a failure.
+    pub(super) async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        let request = Request::get(path).body(Bytes::new());
+        let request = request.map_err(|e| Failure::usage(format!("`{path}` cannot be asked for: {e}")))?;
+        let response = match self {
+            Self::Inside(_, inside) => inside.call(request).await,
+            Self::Remote(remote) => remote.call(request).await?,
+        };
+        let (parts, bytes) = response.into_parts();
+        if parts.status.is_success() {
+            return Ok(bytes);
+        }
+        Err(refusal(parts.status.as_u16(), &serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
     /// Ends what was opened; what follows answers is written. The first failure is told.
     pub(super) async fn close(self, done: Result<(), Failure>) -> Result<(), Failure> {
         let Self::Inside(local, inside) = self else { return done };

@@ -10,6 +10,8 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::local::Local;
 
+pub(super) use read::time;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Search the log, newest first

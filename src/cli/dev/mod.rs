@@ -75,6 +75,7 @@ async fn start(place: &Place, config: Config, tour: bool) -> Result<(), Failure>
     let people = place.people().await?;
     app.live().refresh().await.map_err(|e| Failure::chain(&e))?;
     let password = place.person().await?;
+    place.samples().await?;
     place.tell(&people, &password)?;
     let stopped = serve::stopped()?;
     if !tour {

@@ -17,7 +17,7 @@ use crate::crypto::{b64url, compare};
 use crate::model::client::ClientSecret;
 use crate::model::{AuthMethod, Client, CredentialKind, GrantType, Outcome, User, event};
 use crate::policy::Resource;
-use crate::store::{clients, credentials, users};
+use crate::store::{clients, credentials, findings, users};
 
 /// A client of the demo: the prefix of its variables, its id, its scopes, and whether its tokens are for the demo API.
 pub(super) struct Demo {
@@ -215,6 +215,20 @@ impl Place {
             local.commit(tx, &event).await?;
         }
         Ok(Credentials { id: demo.id, secret })
+    }
+
+    /// A few findings that say they are made up, in a place that has none.
+    pub(super) async fn samples(&self) -> Result<(), Failure> {
+        let local = Local::open(Some(&self.config())).await?;
+        let any = findings::page(&mut local.store.read().await?, &findings::Filter::default(), None, 1).await?;
+        if any.is_empty() {
+            local.permit(event::kind::FINDING_REVISED, "finding:import", &Resource::findings()).await?;
+            let (by, samples) = (local.operator(), crate::findings::SAMPLES.as_bytes());
+            let done = crate::findings::import(&local.store, samples, by.reference(), &local.clock, &local.rng).await;
+            done.map_err(|error| Failure::chain(&error))?;
+        }
+        local.store.close().await;
+        Ok(())
     }
 
     /// Somebody who signs in, with a password only. The password of the last start is kept.

@@ -3,4 +3,4 @@
 mod api;
 mod bad_input;
 mod guard;
-mod stage;
+pub(crate) mod stage;

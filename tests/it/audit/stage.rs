@@ -14,6 +14,7 @@ use stockade::audit_log::{self, AuditLog};
 use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
 use stockade::crypto::rotation::Settings;
 use stockade::crypto::{secret_text, sha256};
+use stockade::findings;
 use stockade::http::dpop::Proofs;
 use stockade::http::{Callers, Coarse, Cursors, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
@@ -30,10 +31,10 @@ use tower::ServiceExt as _;
 use crate::store::client;
 use crate::support::stores::{TestStore, sqlite, stores};
 
-pub(super) const ISSUER: &str = "http://localhost:8080";
+pub(crate) const ISSUER: &str = "http://localhost:8080";
 
-pub(super) struct Stage {
-    pub(super) test: TestStore,
+pub(crate) struct Stage {
+    pub(crate) test: TestStore,
     pub(super) router: Router,
     pub(super) audit: AuditLog,
     pub(super) live: Arc<Live>,
@@ -61,7 +62,7 @@ impl Default for Setup {
 }
 
 /// One stage for each database that can run here.
-pub(super) async fn stages() -> Vec<Stage> {
+pub(crate) async fn stages() -> Vec<Stage> {
     let mut all = Vec::new();
     for test in stores().await {
         all.push(Stage::start(test, Setup::default()).await);
@@ -113,13 +114,15 @@ impl Stage {
             clock: Arc::clone(&time),
             rng: Arc::clone(&rng),
         });
-        let router = router(Ctx { guard, store, cursors: Cursors::derived(&secret) });
+        let cursors = || Cursors::derived(&secret);
+        let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
+        let router = router(Ctx { guard, store, cursors: cursors() }).merge(findings::router(findings));
         let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);
         Self { test, router, audit, live, clock, prometheus, stop, worker }
     }
 
     /// Ends the log's worker, so that what is queued is written.
-    pub(super) async fn end(self) {
+    pub(crate) async fn end(self) {
         if let Some(worker) = self.worker {
             self.stop.send(true).unwrap();
             worker.await.unwrap();
@@ -127,7 +130,7 @@ impl Stage {
     }
 
     /// An opaque token.
-    pub(super) async fn token(&self, client_id: &str, aud: &str, scope: &str) -> String {
+    pub(crate) async fn token(&self, client_id: &str, aud: &str, scope: &str) -> String {
         let text = secret_text::generate(secret_text::Kind::AccessToken, &SystemRng).expose().clone();
         let now = self.clock.now();
         let (jti, exp) = (stockade::base::id::new("at", now, &SystemRng), now.plus(Duration::from_secs(600)));
@@ -143,7 +146,7 @@ impl Stage {
     }
 
     /// Sends a request from 192.0.2.1.
-    pub(super) async fn send(&self, path: &str, headers: HeaderMap) -> (StatusCode, HeaderMap, Value) {
+    pub(crate) async fn send(&self, path: &str, headers: HeaderMap) -> (StatusCode, HeaderMap, Value) {
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         *request.headers_mut() = headers;
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
@@ -158,11 +161,20 @@ impl Stage {
         (parts.status, parts.headers, body)
     }
 
-    pub(super) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         let (status, _, body) = self.send(path, headers).await;
         (status, body)
+    }
+
+    /// An answer as it comes.
+    pub(crate) async fn bytes(&self, path: &str, token: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let mut request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
+        let (parts, body) =
+            self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_parts();
+        (parts.status, parts.headers, axum::body::to_bytes(body, 16 << 20).await.unwrap().to_vec())
     }
 
     /// The items of a search that must succeed.
@@ -195,7 +207,7 @@ impl Stage {
     }
 
     /// Waits for `count` events of `kind`.
-    pub(super) async fn until_kind(&self, kind: &str, count: usize) {
+    pub(crate) async fn until_kind(&self, kind: &str, count: usize) {
         self.until(&Filter { kind: Some(kind.to_owned()), ..Filter::default() }, count).await;
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod dev;
 mod docs;
 mod doctor;
+mod findings;
 mod keys;
 mod login;
 mod policies;

@@ -3,6 +3,8 @@
 pub(crate) mod dpop;
 pub(crate) mod elsewhere;
 pub(crate) mod events;
+#[cfg(feature = "aws")]
+pub(crate) mod fake_aws;
 pub(crate) mod postgres;
 pub(crate) mod stores;
 

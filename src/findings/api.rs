@@ -1,0 +1,174 @@
+//! `GET /api/v1/findings…`: how findings stand, those with the newest activity first; one with its revisions; the bytes of
+//! one as they were received.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, header};
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::filter::Asked;
+use super::normalise::hex;
+use super::permissions::Read;
+use crate::base::Timestamp;
+use crate::crypto::sha256;
+use crate::http::query::Query;
+use crate::http::{Kind, May, Permission, Problem};
+use crate::model::{Event, Outcome, event};
+use crate::store::findings::{self, Stored};
+use crate::store::{Reader, StoreError};
+
+/// Revisions that are listed with a finding.
+const REVISIONS: i64 = 100;
+
+fn unavailable(may: &May<Read>, error: &StoreError) -> Problem {
+    let error = crate::telemetry::chain(error);
+    tracing::warn!(%error, request_id = &*may.info.request_id, "the findings could not be read");
+    Problem::new(Kind::Unavailable).detail("the findings cannot be read now: try again")
+}
+
+impl Shared {
+    fn read_event(&self, may: &May<Read>) -> Event {
+        let guard = &self.0.guard;
+        let (kind, resource) = (event::kind::FINDING_READ, Read::resource());
+        guard.event(&may.caller, &may.info, kind, Outcome::Allowed, Read::ACTION, resource).decided(&may.decision)
+    }
+
+    async fn reader(&self, may: &May<Read>) -> Result<Reader, Problem> {
+        self.0.store.read().await.map_err(|error| unavailable(may, &error))
+    }
+
+    /// By our id, or by the provider's.
+    async fn find(&self, may: &May<Read>, reader: &mut Reader, name: &str) -> Result<Stored, Problem> {
+        let found = match name.starts_with("fnd_") {
+            true => findings::find(reader, name).await,
+            false => findings::called(reader, name).await,
+        };
+        found
+            .map_err(|error| unavailable(may, &error))?
+            .ok_or_else(|| Problem::new(Kind::NotFound).detail("there is no such finding"))
+    }
+}
+
+/// A finding as the API shows it.
+fn view(stored: &Stored) -> Value {
+    let mut view = json!({
+        "finding_id": stored.finding_id,
+        "case_id": stored.case_id,
+        "revision": stored.revision,
+        "revisions": stored.revisions,
+        "sha256": hex(&stored.content_hash),
+        "recorded_at": stored.recorded_at,
+    });
+    if let (Value::Object(view), Ok(Value::Object(finding))) = (&mut view, serde_json::to_value(&stored.finding)) {
+        view.extend(finding);
+    }
+    view
+}
+
+/// `{"items": […], "next_cursor": … | null}`.
+pub(super) async fn list(
+    may: May<Read>,
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let asked = Asked::read(query.as_deref())?;
+    let (caller, binding) = (may.caller.reference().to_string(), asked.binding());
+    let bound = [caller.as_str(), binding.as_str()];
+    let cursors = &shared.0.cursors;
+    let before = match &asked.cursor {
+        None => None,
+        Some(cursor) => Some(cursors.open_text(&bound, cursor).and_then(|text| position(&text)).ok_or_else(|| {
+            let detail = "this cursor belongs to another filter or caller, or is none: begin again without it";
+            Problem::parameter("cursor", detail)
+        })?),
+    };
+    let before = before.as_ref().map(|(updated, id)| (*updated, id.as_str()));
+    let mut reader = shared.reader(&may).await?;
+    // One more than asked for tells whether there is another page.
+    let page = findings::page(&mut reader, &asked.filter, before, asked.limit + 1).await;
+    let mut page = page.map_err(|error| unavailable(&may, &error))?;
+    drop(reader);
+    let wanted = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+    let more = page.len() > wanted;
+    page.truncate(wanted);
+    let end = |last: &Stored| format!("{} {}", last.updated.as_micros(), last.finding_id);
+    let next = page.last().filter(|_| more).map(|last| cursors.seal_text(&bound, &end(last)));
+    let read = shared.read_event(&may).with("filters", asked.names).with("items", page.len());
+    shared.0.guard.audit.queue(read);
+    Ok(Json(json!({ "items": page.iter().map(view).collect::<Vec<_>>(), "next_cursor": next })))
+}
+
+/// Where a page begins.
+fn position(text: &str) -> Option<(Timestamp, String)> {
+    let (updated, id) = text.split_once(' ')?;
+    Some((Timestamp::from_micros(updated.parse().ok()?), id.to_owned()))
+}
+
+/// One finding, and its newest revisions.
+pub(super) async fn show(
+    may: May<Read>,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    let mut reader = shared.reader(&may).await?;
+    let found = shared.find(&may, &mut reader, &name).await?;
+    let revisions = findings::revisions(&mut reader, &found.finding_id, REVISIONS).await;
+    let revisions = revisions.map_err(|error| unavailable(&may, &error))?;
+    drop(reader);
+    let listed = revisions.iter().map(|one| {
+        json!({
+            "revision": one.revision,
+            "sha256": hex(&one.content_hash),
+            "updated_at": one.updated,
+            "recorded_at": one.recorded_at,
+            "origin": one.origin,
+        })
+    });
+    let mut body = view(&found);
+    if let Value::Object(body) = &mut body {
+        body.insert("history".to_owned(), listed.collect());
+    }
+    shared.0.guard.audit.queue(shared.read_event(&may).with("finding_id", found.finding_id));
+    Ok(Json(body))
+}
+
+/// The bytes of a revision, by default of the one in force.
+pub(super) async fn raw(
+    may: May<Read>,
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["revision"]);
+    let revision = query.take("revision", |text| match text.parse::<i64>() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("write a number from 1"),
+    });
+    query.finish()?;
+    let mut reader = shared.reader(&may).await?;
+    let found = shared.find(&may, &mut reader, &name).await?;
+    let revision = revision.unwrap_or(found.revision);
+    let raw = findings::raw(&mut reader, &found.finding_id, revision).await;
+    drop(reader);
+    let Some((digest, bytes)) = raw.map_err(|error| unavailable(&may, &error))? else {
+        return Err(Problem::new(Kind::NotFound).detail(format!("the finding has no revision {revision}")));
+    };
+    if sha256(&bytes) != digest {
+        tracing::error!(finding_id = found.finding_id, revision, "a finding has other bytes than were recorded");
+        return Err(Problem::new(Kind::Unavailable).detail("these are not the bytes that were recorded"));
+    }
+    let read = shared.read_event(&may).with("finding_id", found.finding_id).with("revision", revision);
+    shared.0.guard.audit.queue(read);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (DIGEST, HeaderValue::from_str(&hex(&digest)).unwrap_or(HeaderValue::from_static(""))),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// SHA-256 of the body, as the log has it.
+const DIGEST: HeaderName = HeaderName::from_static("x-stockade-sha256");
