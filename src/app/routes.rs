@@ -125,7 +125,7 @@ fn issuers(parts: &Parts) -> Result<HashMap<Box<str>, TrustedIssuer>, StartError
             IssuerKeys::File(file) => {
                 let text = std::fs::read(file).map_err(|e| bad(format!("{}: {e}", file.display())))?;
                 let set = serde_json::from_slice(&text).map_err(|e| bad(format!("{}: {e}", file.display())))?;
-                ForeignKeys::fixed(&set, clock).map_err(|e| bad(format!("{}: {e}", file.display())))?
+                ForeignKeys::fixed(&set).map_err(|e| bad(format!("{}: {e}", file.display())))?
             }
         };
         let audience = one.audience.as_ref().unwrap_or(&parts.config.server.issuer).as_str().into();

@@ -27,6 +27,8 @@ pub mod edge;
 #[cfg(feature = "server")]
 pub mod fetch;
 #[cfg(feature = "server")]
+pub mod fetched;
+#[cfg(feature = "server")]
 pub mod flow;
 #[cfg(feature = "server")]
 pub mod foreign_keys;

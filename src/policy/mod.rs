@@ -12,6 +12,7 @@
 //! when the request does not fit the schema, and while no snapshot is loaded.
 
 pub mod ambient;
+pub mod claims;
 mod decide;
 mod embedded;
 mod engine;

@@ -16,8 +16,8 @@ use crate::model::{Decision, DenyReason, GrantType};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::oauth::record::{Asked, Refusal};
-use crate::oauth::trusted::{self, TrustedIssuer};
-use crate::policy::Facts;
+use crate::oauth::trusted::TrustedIssuer;
+use crate::policy::{Facts, claims};
 
 const ACCEPT: &str = "assertion:accept";
 
@@ -53,5 +53,6 @@ pub(super) async fn grant(asked: &Asked<'_>, client: &Arc<LiveClient>, form: &Fo
 /// Whether the client may speak by this assertion.
 fn accept(asked: &Asked<'_>, client: &LiveClient, issuer: &TrustedIssuer, assertion: &ForeignToken) -> Decision {
     let facts = Facts::at(asked.now).client(&client.client.client_id).address(asked.info.address);
-    asked.decide(&client.principal, ACCEPT, &issuer.entity(), &facts, &trusted::context(assertion))
+    let said = claims::context(&assertion.sub, &assertion.claims);
+    asked.decide(&client.principal, ACCEPT, &issuer.entity(), &facts, &said)
 }

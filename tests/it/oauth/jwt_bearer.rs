@@ -35,7 +35,7 @@ impl Ci {
     /// A server that trusts a CI system, and a client without a secret that its workloads act as.
     async fn new() -> Self {
         let key = Key::p256();
-        let keys = ForeignKeys::fixed(&key.jwks("ci-1"), Arc::new(ManualClock::at(START))).unwrap();
+        let keys = ForeignKeys::fixed(&key.jwks("ci-1")).unwrap();
         Self::trusting(keys, key).await
     }
 
