@@ -30,6 +30,7 @@ use crate::http::networks::Networks;
 use crate::http::session::{Lifetimes, Sessions};
 use crate::limits::{self, Buckets, LimitError};
 use crate::live::{self, Live, LiveError};
+use crate::login::ProviderError;
 use crate::oauth::{self, BackChannel, Unused};
 use crate::policy::{Engine, Problem};
 use crate::store::{Store, StoreError};
@@ -62,6 +63,9 @@ pub enum StartError {
     /// The keys of a trusted issuer.
     #[error("`[[oauth.trusted_issuers]]` `{0}`: {1}")]
     TrustedIssuer(String, String),
+    /// A provider that people may sign in with.
+    #[error(transparent)]
+    LoginProvider(#[from] ProviderError),
     /// A limit that no bucket can count.
     #[error("`[limits]`: {0}")]
     Limit(#[from] LimitError),

@@ -155,6 +155,8 @@ fn login(parts: &Parts) -> Result<Router, StartError> {
         hasher: Arc::clone(&parts.hasher),
         audit: parts.audit.clone(),
         coarse: Coarse::new(Arc::clone(&parts.buckets), address, metrics, clock),
+        providers: login::Providers::new(&config.login.providers, &parts.site, &parts.fetcher, &parts.clock)?,
+        engine: Arc::clone(&parts.engine),
         limits: Arc::clone(&parts.buckets),
         metrics: Arc::clone(&parts.metrics),
         clock: Arc::clone(&parts.clock),

@@ -1,9 +1,11 @@
-//! `[login]`: sessions of people, and how often they may guess.
+//! `[login]`: sessions of people, how often they may guess, and where else they may sign in.
 
 use std::time::Duration;
 
-use super::reader::Reader;
+use super::reader::{Fields, Reader};
+use super::server;
 use super::text::{self, RateLimit};
+use crate::base::Secret;
 
 /// `[login]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,29 @@ pub struct Login {
     pub hashes: usize,
     /// Scopes in plain words, for the pages that ask.
     pub scopes: Vec<ScopeWords>,
+    /// OpenID providers that people may sign in with.
+    pub providers: Vec<LoginProvider>,
+}
+
+/// An OpenID provider that people may sign in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginProvider {
+    /// Its name in paths and events.
+    pub id: String,
+    /// Its name on pages.
+    pub name: String,
+    /// Its `iss`, byte for byte; its metadata are found below it.
+    pub issuer: String,
+    /// Who we are there.
+    pub client_id: String,
+    /// How we show it; `None`: a public client.
+    pub client_secret: Option<Secret<String>>,
+    /// What it is asked for: `openid` at least.
+    pub scopes: Vec<String>,
+    /// Whether somebody whom nobody knows here becomes a person here.
+    pub create: bool,
+    /// The claim that becomes their username.
+    pub username: String,
 }
 
 /// What a scope means to the person who is asked for it.
@@ -49,6 +74,7 @@ impl Default for Login {
             device_guesses: RateLimit::per(Duration::from_secs(3600), 20, 5),
             hashes: 0,
             scopes: Vec::new(),
+            providers: Vec::new(),
         }
     }
 }
@@ -75,7 +101,17 @@ impl Login {
                 .into_iter()
                 .flatten()
                 .collect(),
+            providers: r.tables("login.providers", provider).into_iter().flatten().collect(),
         };
+        for (i, one) in login.providers.iter().enumerate() {
+            let before = || login.providers.iter().take(i);
+            if before().any(|other| other.id == one.id) {
+                r.wrong("login.providers", format!("the id `{}` is there twice: rename one", one.id));
+            }
+            if before().any(|other| other.issuer == one.issuer) {
+                r.wrong("login.providers", format!("the issuer `{}` is there twice: keep one", one.issuer));
+            }
+        }
         for (key, value) in
             [("login.session_lifetime", login.session_lifetime), ("login.session_idle", login.session_idle)]
         {
@@ -84,5 +120,47 @@ impl Login {
             }
         }
         login
+    }
+}
+
+fn provider(f: &mut Fields<'_>) -> Option<LoginProvider> {
+    let text = |text: &str| if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) };
+    let scopes = f.optional("scopes", scopes).unwrap_or_else(|| vec!["openid".to_owned(), "profile".to_owned()]);
+    let create = f.flag("create").unwrap_or(false);
+    let username = f.optional("username", text).unwrap_or_else(|| "preferred_username".to_owned());
+    let client_secret = f.secret("client_secret");
+    let id = f.required("id", provider_id);
+    let name = f.required("name", text);
+    let issuer = f.required("issuer", server::foreign_issuer);
+    let client_id = f.required("client_id", text);
+    Some(LoginProvider {
+        id: id?,
+        name: name?,
+        issuer: issuer?,
+        client_id: client_id?,
+        client_secret,
+        scopes,
+        create,
+        username,
+    })
+}
+
+/// A name that stands in a path as it is.
+fn provider_id(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=32).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no id: 1 to 32 of a-z, 0-9 and `-`"))
+    }
+}
+
+/// Scopes with spaces between them.
+fn scopes(text: &str) -> Result<Vec<String>, String> {
+    let scopes: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if scopes.iter().any(|scope| scope == "openid") {
+        Ok(scopes)
+    } else {
+        Err("must name `openid`, or there is no ID token to know anybody by".to_owned())
     }
 }

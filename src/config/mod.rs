@@ -31,7 +31,7 @@ pub use findings::{FindingSource, Findings};
 pub use http::{Http, TlsFiles};
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use login::{Login, ScopeWords};
+pub use login::{Login, LoginProvider, ScopeWords};
 pub use oauth::{IssuerKeys, Oauth, ResourceServer, TokenFormat, TrustedIssuer};
 pub use outbound::Outbound;
 pub use policy::Policy;

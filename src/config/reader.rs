@@ -314,6 +314,36 @@ impl Fields<'_> {
         self.optional(field, parse)
     }
 
+    /// True or false.
+    pub(super) fn flag(&mut self, field: &str) -> Option<bool> {
+        self.known.push(field.to_owned());
+        let (_, node) = self.fields.iter().find(|(name, _)| name == field)?;
+        let Data::Flag(flag) = &node.data else {
+            let message = format!("`{}.{field}`: expected true or false, found {}", self.name, node.data.type_name());
+            self.errors.push(ConfigError::new(Some(node.origin.clone()), message));
+            return None;
+        };
+        Some(*flag)
+    }
+
+    /// A secret: as it stands, or from the file that `{field}_file` names. Its name ends with `secret`, so that [`render`]
+    /// does not show it.
+    pub(super) fn secret(&mut self, field: &str) -> Option<Secret<String>> {
+        let twin = format!("{field}_file");
+        let inline = self.optional(field, |text| Ok(Secret::new(text.to_owned())));
+        let Some(path) = self.path(&twin) else { return inline };
+        if inline.is_some() {
+            self.wrong(&format!("`{field}` and `{twin}` are both set: keep one of them"));
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Secret::new(text.trim_end().to_owned())),
+            Err(e) => {
+                self.wrong(&format!("`{twin}`: cannot read {}: {e}", path.display()));
+                None
+            }
+        }
+    }
+
     fn finish(self) {
         for (field, node) in self.fields.iter().filter(|(field, _)| !self.known.contains(field)) {
             let hint = nearest(field, &self.known)
@@ -361,7 +391,7 @@ fn resolve(base: &Path, node: &Node, text: &str) -> PathBuf {
     if from_environment(node) { PathBuf::from(text) } else { base.join(text) }
 }
 
-/// A value as TOML.
+/// A value as TOML; of a table, no field whose name ends with `secret`.
 pub(super) fn render(node: &Node) -> String {
     match &node.data {
         Data::Text(text) => toml::Value::String(text.clone()).to_string(),
@@ -369,7 +399,11 @@ pub(super) fn render(node: &Node) -> String {
         Data::Flag(flag) => flag.to_string(),
         Data::List(items) => format!("[{}]", items.iter().map(render).collect::<Vec<_>>().join(", ")),
         Data::Table(fields) => {
-            let fields: BTreeMap<_, _> = fields.iter().map(|(name, node)| (name, render(node))).collect();
+            let shown = |name: &str, node: &Node| match name.ends_with("secret") {
+                true => "\"[redacted]\"".to_owned(),
+                false => render(node),
+            };
+            let fields: BTreeMap<_, _> = fields.iter().map(|(name, node)| (name, shown(name, node))).collect();
             let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             format!("{{ {} }}", fields.join(", "))
         }

@@ -57,6 +57,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 }
 
 fn issuer(text: &str) -> Result<String, String> {
+    if text.ends_with('/') {
+        return Err(format!("`{text}` ends with a slash: write \"https://auth.example.com\""));
+    }
+    foreign_issuer(text)
+}
+
+/// An issuer as others spell theirs: with a final slash or without.
+pub(super) fn foreign_issuer(text: &str) -> Result<String, String> {
     let wrong = |why: &str| Err(format!("`{text}` {why}: write \"https://auth.example.com\""));
     let Ok(url) = url::Url::parse(text) else { return wrong("is not a URL") };
     let loopback = match url.host() {
@@ -67,9 +75,6 @@ fn issuer(text: &str) -> Result<String, String> {
     };
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return wrong("has more than scheme, host, port and path");
-    }
-    if text.ends_with('/') {
-        return wrong("ends with a slash");
     }
     match url.scheme() {
         "https" => Ok(text.to_owned()),

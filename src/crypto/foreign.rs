@@ -37,6 +37,10 @@ pub struct ForeignToken {
     pub nonce: Option<String>,
     /// The party it was issued to, where it is for several.
     pub azp: Option<String>,
+    /// When the person it is about authenticated.
+    pub auth_time: Option<Timestamp>,
+    /// What it is signed with.
+    pub alg: Algorithm,
     /// All of its claims.
     pub claims: Map<String, Value>,
 }
@@ -57,6 +61,8 @@ struct Claims {
     nonce: Option<String>,
     #[serde(default, deserialize_with = "claims::optional_text")]
     azp: Option<String>,
+    #[serde(default, deserialize_with = "claims::optional_date")]
+    auth_time: Option<Timestamp>,
 }
 
 /// Verifies `jwt` with `keys`: with a `kid` that key is tried, without one every key of its algorithm.
@@ -85,9 +91,9 @@ pub fn verify(
     if fitting.peek().is_none() {
         return Err(TokenError::WrongAlgorithm);
     }
-    if !fitting.any(|key| key.verifies(parts.message, &parts.signature)) {
+    let Some(key) = fitting.find(|key| key.verifies(parts.message, &parts.signature)) else {
         return Err(TokenError::BadSignature);
-    }
+    };
     let bytes = parts.claims().ok_or(TokenError::Malformed)?;
     let claims: Claims = claims::object(&bytes).ok_or(TokenError::BadClaims)?;
     if claims.iss != expected.issuer || !claims.aud.iter().any(|aud| aud == expected.audience) {
@@ -110,6 +116,8 @@ pub fn verify(
         iat: claims.iat,
         nonce: claims.nonce,
         azp: claims.azp,
+        auth_time: claims.auth_time,
+        alg: key.alg(),
         claims: claims::object(&bytes).ok_or(TokenError::BadClaims)?,
     })
 }

@@ -58,6 +58,17 @@ pub struct Proof {
     pub acr: Acr,
     /// By which methods (RFC 8176).
     pub amr: Vec<String>,
+    /// When; `None`: just now.
+    pub at: Option<Timestamp>,
+    /// The provider that vouches for it, by its id.
+    pub provider: Option<String>,
+}
+
+impl Proof {
+    /// Proven here and now.
+    pub const fn here(acr: Acr, amr: Vec<String>) -> Self {
+        Self { acr, amr, at: None, provider: None }
+    }
 }
 
 /// A session that was just begun or strengthened, and the cookies that say so once its transaction is committed.
@@ -140,7 +151,7 @@ impl Sessions {
             user_id: user_id.to_owned(),
             acr: proof.acr,
             amr: proof.amr.clone(),
-            auth_time: now,
+            auth_time: proof.at.unwrap_or(now),
             created_at: now,
             last_seen_at: now,
             expires_at: now.plus(self.lifetimes.whole),
@@ -158,9 +169,9 @@ impl Sessions {
     async fn renew(&self, tx: &mut Tx, signed: &SignedIn, proof: &Proof) -> Result<Option<Fresh>, StoreError> {
         let value = secret_text::generate(Kind::Session, &*self.rng);
         let new = secret_text::digest(value.expose());
-        let proven = (proof.acr, proof.amr.as_slice());
-        let user_id = &signed.session.user_id;
-        let renewed = sessions::renew(tx, &signed.digest, &new, user_id, proven, self.clock.now()).await?;
+        let now = self.clock.now();
+        let proven = (proof.acr, proof.amr.as_slice(), proof.at.unwrap_or(now));
+        let renewed = sessions::renew(tx, &signed.digest, &new, &signed.session.user_id, proven, now).await?;
         Ok(renewed.map(|session_id| Fresh { session_id, cookies: self.cookies(value.expose()) }))
     }
 

@@ -10,6 +10,7 @@ use super::next::Next;
 use super::pages::{Alert, Login, Stronger};
 use super::trouble::Trouble;
 use super::visit::{Posted, Visit};
+use crate::base::Timestamp;
 use crate::crypto::hasher::HasherError;
 use crate::crypto::password::{Password, Verified};
 use crate::http::browser::page::Page;
@@ -61,6 +62,14 @@ fn standing(visit: &Visit, next: &Next, signed: Option<SignedIn>) -> Standing {
     }
 }
 
+/// Since when a person must have proven themselves for what comes next, wherever they do it.
+pub(super) fn freshness(visit: &Visit, next: &Next) -> Option<Timestamp> {
+    match &next.flow {
+        Some(flow) => flow.needs.since,
+        None => next.wants_recent().then(|| visit.now()),
+    }
+}
+
 /// `GET /login`.
 pub(super) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let next = visit.next()?;
@@ -81,7 +90,10 @@ async fn stronger(visit: &Visit, next: &Next, signed: &SignedIn, wanted: Acr) ->
     let user = &signed.user.user;
     let held = Held::of(&mut ctx.store.read().await?, &user.user_id).await?;
     if wanted == Acr::Two && held.totp(&ctx.sealer).is_some() {
-        let cookie = visit.remember(&user.user_id, signed.session.amr.clone())?;
+        // The code proves the second factor; the first stays as old as it is.
+        let at = Some(signed.session.auth_time);
+        let proof = Proof { at, ..Proof::here(signed.session.acr, signed.session.amr.clone()) };
+        let cookie = visit.remember(&user.user_id, proof)?;
         return Ok(see_other(&visit.site().path(&format!("/login/second{}", next.query())), [cookie]));
     }
     let passkey = match &visit.server.passkeys {
@@ -124,6 +136,12 @@ fn form(visit: &Visit, next: &Next, username: &str, note: Option<&str>, alert: O
         alert,
         username,
         passkey,
+        providers: visit
+            .ctx()
+            .providers
+            .iter()
+            .map(|provider| (provider.name.clone(), action(visit, next, &format!("/login/with/{}", provider.id))))
+            .collect(),
         cancel: next.refusal(site),
     };
     Ok(leading(Page::new(site, &template).with_script(site).cookie(given.cookie), visit, next))
@@ -194,7 +212,7 @@ pub(super) async fn submit(posted: Posted) -> Result<Response, Trouble> {
     }
     let amr = vec!["pwd".to_owned()];
     if held.has(CredentialKind::Totp) {
-        let cookie = visit.remember(&user.user_id, amr)?;
+        let cookie = visit.remember(&user.user_id, Proof::here(Acr::One, amr))?;
         return Ok(see_other(&action(&visit, &next, "/login/second"), [cookie]));
     }
     let before = visit.signed_in().await?;
@@ -202,7 +220,7 @@ pub(super) async fn submit(posted: Posted) -> Result<Response, Trouble> {
     if let Some(password) = held.password() {
         credentials::touch(&mut tx, &password.credential_id, visit.now()).await?;
     }
-    let cookies = visit.sign_in(tx, before, &user.user_id, &Proof { acr: Acr::One, amr }).await?;
+    let cookies = visit.sign_in(tx, before, &user.user_id, &Proof::here(Acr::One, amr), None).await?;
     Ok(see_other(&next.path(visit.site()), cookies))
 }
 
@@ -272,7 +290,7 @@ async fn by_passkey(
     }
     let key = if result.backup_eligible() { "swk" } else { "hwk" };
     let amr = [key, "user", "mfa"].map(str::to_owned).to_vec();
-    let cookies = visit.sign_in(tx, before, &user_id, &Proof { acr: Acr::Three, amr }).await?;
+    let cookies = visit.sign_in(tx, before, &user_id, &Proof::here(Acr::Three, amr), None).await?;
     ctx.metrics.logins.add((Factor::Passkey, Outcome::Allowed));
     Ok(Ok(cookies))
 }

@@ -39,6 +39,14 @@ impl Visit {
         self.pay(claims)
     }
 
+    /// Pays for an answer of a provider, which makes us ask it.
+    pub(super) fn guess_upstream(&self) -> Result<Taken, u64> {
+        let ctx = self.ctx();
+        let mut claims = self.of_address();
+        claims.push(Claim::new(ctx.limits.keys().other("upstream", "all"), ctx.settings.all_guesses));
+        self.pay(claims)
+    }
+
     /// Pays for the code of a device (RFC 8628 5.1).
     pub(super) fn guess_device(&self, session_id: &str) -> Result<Taken, u64> {
         let ctx = self.ctx();

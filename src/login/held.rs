@@ -2,10 +2,10 @@
 
 use webauthn_rs::prelude::Passkey;
 
-use super::Ctx;
+use super::{Ctx, Providers};
 use crate::crypto::seal::Sealer;
 use crate::crypto::totp::Seed;
-use crate::model::{Credential, CredentialKind};
+use crate::model::{Credential, CredentialKind, UpstreamLink};
 use crate::store::{Handle, StoreError, credentials};
 
 /// Everything that one person holds.
@@ -57,6 +57,13 @@ impl Held {
         };
         self.all(CredentialKind::Passkey).filter_map(|credential| Some((credential, open(credential)?))).collect()
     }
+}
+
+/// How many ways in somebody has: a password, passkeys, accounts at providers that are still there.
+pub(super) fn ways_in(held: &Held, links: &[UpstreamLink], providers: &Providers) -> usize {
+    let own = [CredentialKind::Password, CredentialKind::Passkey].into_iter().map(|kind| held.all(kind).count());
+    let elsewhere = links.iter().filter(|link| providers.by_issuer(&link.issuer).is_some()).count();
+    own.sum::<usize>() + elsewhere
 }
 
 /// Where a sealed credential belongs: it opens nowhere else.

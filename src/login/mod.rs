@@ -5,6 +5,7 @@
 //! GET  /login            entry: who is here already, what the flow needs      POST /login          password -> guess -> hasher
 //! GET  /login/second     authenticator app or recovery code                   POST /login/second   second -> guess -> used up
 //! POST /login/passkey    a passkey, without a name                            /login/logout        the end of a session
+//! GET  /login/with/…     at another provider (upstream)                       /callback/…          and back
 //! /consent               what a client asks for                               /device              RFC 8628
 //! /account…              sessions, credentials, consents
 //! ```
@@ -30,6 +31,7 @@ mod record;
 mod second;
 mod settings;
 mod trouble;
+mod upstream;
 mod visit;
 mod words;
 
@@ -40,6 +42,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 
 pub use settings::Settings;
+pub use upstream::{ProviderError, Providers};
 
 use crate::audit_log::AuditLog;
 use crate::base::{Clock, Rng};
@@ -51,6 +54,7 @@ use crate::http::flow::Flows;
 use crate::http::session::Sessions;
 use crate::limits::Buckets;
 use crate::live::Live;
+use crate::policy::Engine;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -75,6 +79,10 @@ pub struct Ctx {
     pub audit: AuditLog,
     /// Counted before anything else.
     pub coarse: Coarse,
+    /// Where else people may sign in.
+    pub providers: Providers,
+    /// Decides who comes in from there.
+    pub engine: Arc<Engine>,
     /// Buckets of guesses.
     pub limits: Arc<Buckets>,
     /// Counts.
@@ -111,6 +119,7 @@ pub fn router(ctx: Ctx) -> Router {
         .route("/device/allow", post(device::allow))
         .route("/device/refuse", get(device::refuse))
         .merge(account::router())
+        .merge(upstream::router())
         .layer(middleware::from_fn_with_state(Arc::clone(&server), trouble::dress))
         .with_state(server);
     let pages = pages.merge(assets::router(""));

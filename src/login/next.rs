@@ -6,11 +6,12 @@ use crate::http::browser::Site;
 use crate::http::flow::Flow;
 
 /// Pages that may ask for a sign-in first, by the name they have in `?again=`, and whether an old one is not enough.
-const PAGES: [(&str, &str, bool); 5] = [
+const PAGES: [(&str, &str, bool); 6] = [
     ("password", "/account/password", true),
     ("totp", "/account/totp", true),
     ("recovery", "/account/recovery", true),
     ("passkeys", "/account/passkeys", true),
+    ("elsewhere", "/account/elsewhere", true),
     ("device", "/device", false),
 ];
 
@@ -23,12 +24,24 @@ pub(super) struct Next {
 }
 
 impl Visit {
-    /// What the query says about it. Only names of the closed list count, so this leads nowhere else.
+    /// What the query says about it.
     pub(super) fn next(&self) -> Result<Next, Trouble> {
-        let flow = self.flow()?;
-        let again = self.query("again");
+        self.next_by(|name| self.query(name))
+    }
+
+    /// What [`Next::query`] carried along while the browser was elsewhere.
+    pub(super) fn next_of(&self, query: &str) -> Result<Next, Trouble> {
+        let pairs: Vec<(String, String)> =
+            serde_urlencoded::from_str(query.trim_start_matches('?')).unwrap_or_default();
+        self.next_by(|name| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()))
+    }
+
+    /// Only names of the closed list count, so this leads nowhere else.
+    fn next_by<'a>(&self, get: impl Fn(&str) -> Option<&'a str>) -> Result<Next, Trouble> {
+        let flow = get("flow").map(|id| self.flow(id)).transpose()?;
+        let again = get("again");
         let page = PAGES.into_iter().find(|(name, ..)| Some(*name) == again);
-        let user_code = self.query("user_code").filter(|_| page.is_some_and(|(name, ..)| name == "device"));
+        let user_code = get("user_code").filter(|_| page.is_some_and(|(name, ..)| name == "device"));
         let user_code =
             user_code.map(|code| code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(32).collect());
         Ok(Next { flow, page, user_code })

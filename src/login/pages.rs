@@ -41,6 +41,8 @@ pub(super) struct Login<'a> {
     pub(super) alert: Option<Alert>,
     pub(super) username: &'a str,
     pub(super) passkey: Option<PasskeyForm>,
+    /// Names of providers, and the way to each.
+    pub(super) providers: Vec<(String, String)>,
     pub(super) cancel: Option<String>,
 }
 
@@ -160,6 +162,8 @@ pub(super) struct Account<'a> {
     pub(super) passkeys: Vec<Row>,
     pub(super) sessions: Vec<Row>,
     pub(super) apps: Vec<Row>,
+    /// How many accounts elsewhere are linked, in words, where any may be.
+    pub(super) elsewhere: Option<String>,
     /// The path of `/account`, for forms and links below it.
     pub(super) base: String,
     pub(super) logout: String,
@@ -208,5 +212,31 @@ pub(super) struct AddPasskey {
     pub(super) csrf: String,
     pub(super) alert: Option<Alert>,
     pub(super) passkey: Option<PasskeyForm>,
+    pub(super) back: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "account_elsewhere.html")]
+pub(super) struct Elsewhere {
+    pub(super) frame: Frame,
+    pub(super) csrf: String,
+    pub(super) alert: Option<Alert>,
+    pub(super) linked: Vec<Row>,
+    /// Names of providers that are not linked, and the way to each.
+    pub(super) others: Vec<(String, String)>,
+    pub(super) remove: String,
+    pub(super) back: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "account_link.html")]
+pub(super) struct LinkAccount<'a> {
+    pub(super) frame: Frame,
+    pub(super) csrf: String,
+    pub(super) action: String,
+    pub(super) provider: &'a str,
+    pub(super) label: &'a str,
+    pub(super) username: &'a str,
+    pub(super) offer: &'a str,
     pub(super) back: String,
 }

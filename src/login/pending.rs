@@ -10,6 +10,7 @@ use super::visit::Visit;
 use crate::base::Timestamp;
 use crate::crypto::CryptoError;
 use crate::crypto::b64url;
+use crate::http::session::Proof;
 
 const COOKIE: &str = "l";
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -23,6 +24,12 @@ pub(super) struct Pending {
     pub(super) at: Timestamp,
     /// How (RFC 8176).
     pub(super) amr: Vec<String>,
+    /// When it was proven, where that is not the same: at a provider, or in the session that is now strengthened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proven_at: Option<Timestamp>,
+    /// By which provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) provider: Option<String>,
 }
 
 impl Visit {
@@ -31,8 +38,9 @@ impl Visit {
     }
 
     /// `Set-Cookie` that remembers the first step.
-    pub(super) fn remember(&self, user_id: &str, amr: Vec<String>) -> Result<HeaderValue, Trouble> {
-        let pending = Pending { user_id: user_id.to_owned(), at: self.now(), amr };
+    pub(super) fn remember(&self, user_id: &str, proof: Proof) -> Result<HeaderValue, Trouble> {
+        let Proof { amr, at, provider, .. } = proof;
+        let pending = Pending { user_id: user_id.to_owned(), at: self.now(), amr, proven_at: at, provider };
         let plain = serde_json::to_vec(&pending).map_err(|_| CryptoError::Refused)?;
         let sealed = self.ctx().sealer.seal_often(self.place().as_bytes(), &plain, &*self.ctx().rng)?;
         let cookie = self.site().cookies().set(COOKIE, &b64url::encode(&sealed), Some(LIFETIME));

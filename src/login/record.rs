@@ -9,7 +9,7 @@ use super::visit::Visit;
 use crate::accounts::{Occasion, Why};
 use crate::http::session::{Fresh, Proof, SignedIn};
 use crate::model::event::kind;
-use crate::model::{Event, Outcome};
+use crate::model::{Decision, Event, Outcome};
 use crate::store::{Tx, events};
 
 impl Visit {
@@ -27,20 +27,27 @@ impl Visit {
         Ok(tx.commit().await?)
     }
 
-    /// Signs `user_id` in within `tx`, over `before`, records and commits it: the cookies to set.
+    /// Signs `user_id` in within `tx`, over `before`, records and commits it, with the decision that allowed it where there was
+    /// one: the cookies to set.
     pub(super) async fn sign_in(
         &self,
         mut tx: Tx,
         before: Option<SignedIn>,
         user_id: &str,
         proof: &Proof,
+        decision: Option<&Decision>,
     ) -> Result<Vec<HeaderValue>, Trouble> {
         let event = |kind, outcome| self.event(kind, outcome, Some(user_id));
         let on = self.occasion(&event, Why::Ended);
         let from = (&*self.info, &self.headers);
         let sessions = &self.ctx().sessions;
         let (fresh, ended) = sessions.start(&mut tx, (user_id, proof), from, before.as_ref(), &on).await?;
-        self.commit(tx, &[self.started(user_id, proof, &fresh)]).await?;
+        let started = self.started(user_id, proof, &fresh);
+        let started = match decision {
+            Some(decision) => started.decided(decision),
+            None => started,
+        };
+        self.commit(tx, &[started]).await?;
         ended.announce(&self.ctx().live);
         Ok(fresh.cookies)
     }
@@ -58,6 +65,10 @@ impl Visit {
         let mut event = self.event(kind::SESSION_STARTED, Outcome::Allowed, Some(user_id));
         event.action = Some(Arc::from("login"));
         let event = event.with("sid", fresh.session_id.as_str()).with("acr", proof.acr.as_str());
-        event.with("amr", proof.amr.clone())
+        let event = event.with("amr", proof.amr.clone());
+        match &proof.provider {
+            Some(provider) => event.with("provider", provider.as_str()),
+            None => event,
+        }
     }
 }

@@ -105,7 +105,8 @@ pub(super) async fn submit(posted: Posted) -> Result<Response, Trouble> {
             amr.push(method.to_owned());
         }
     }
-    let mut cookies = visit.sign_in(tx, before, user_id, &Proof { acr: Acr::Two, amr }).await?;
+    let proof = Proof { acr: Acr::Two, amr, at: pending.proven_at, provider: pending.provider.clone() };
+    let mut cookies = visit.sign_in(tx, before, user_id, &proof, None).await?;
     visit.give_back(&taken);
     ctx.metrics.logins.add((factor, Outcome::Allowed));
     cookies.extend(visit.forget_pending());

@@ -19,6 +19,8 @@ pub struct Settings {
     pub code_guesses: Limit,
     /// Wrong codes of devices.
     pub device_guesses: Limit,
+    /// How long a session lives at most.
+    pub session_lifetime: Duration,
     /// How long what a device was allowed lives.
     pub grant_lifetime: Duration,
     /// Scopes in plain words.
@@ -38,6 +40,7 @@ impl Settings {
             all_guesses: limit(&login.all_guesses)?,
             code_guesses: limit(&login.code_guesses)?,
             device_guesses: limit(&login.device_guesses)?,
+            session_lifetime: login.session_lifetime,
             grant_lifetime,
             scopes: login.scopes.iter().map(|scope| (scope.name.clone(), scope.words.clone())).collect(),
         })

@@ -18,7 +18,7 @@ use crate::model::event::kind;
 use crate::model::{Event, Outcome, PrincipalRef};
 
 /// Longest query that is read.
-const QUERY: usize = 2048;
+const QUERY: usize = 8192;
 
 /// One request.
 #[derive(Debug)]
@@ -71,15 +71,31 @@ impl Visit {
         self.query.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// The authorization request that the query names, which must be under way in this browser.
-    pub(super) fn flow(&self) -> Result<Option<Flow>, Trouble> {
-        let Some(id) = self.query("flow") else { return Ok(None) };
-        self.server.ctx.flows.open(&self.headers, id).map(Some).ok_or(Trouble::NoFlow)
+    /// A parameter that the query has once, and not empty.
+    pub(super) fn only(&self, name: &str) -> Option<&str> {
+        let mut all = self.query.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        all.next().filter(|value| !value.is_empty() && all.next().is_none())
+    }
+
+    /// Whether the query has a parameter at all.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.query.iter().any(|(known, _)| known == name)
+    }
+
+    /// The authorization request of this id, which must be under way in this browser.
+    pub(super) fn flow(&self, id: &str) -> Result<Flow, Trouble> {
+        self.server.ctx.flows.open(&self.headers, id).ok_or(Trouble::NoFlow)
     }
 
     /// Who is signed in here.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Trouble> {
         Ok(self.server.ctx.sessions.find(&self.headers).await?)
+    }
+
+    /// Whether a link was followed from a page of ours, or typed, as far as the browser says.
+    pub(super) fn is_from_here(&self) -> bool {
+        let mut told = self.headers.get_all("sec-fetch-site").iter();
+        told.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"))
     }
 
     /// A form token for the page that answers this.

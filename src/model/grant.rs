@@ -228,10 +228,10 @@ impl Consent {
 }
 
 /// A person's account at an upstream provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamLink {
-    /// Name of the provider in the configuration.
-    pub provider: String,
+    /// The provider's `iss`. Its name in the configuration may change, and come to mean another.
+    pub issuer: String,
     /// The provider's `sub`.
     pub subject: String,
     /// Who it is here.

@@ -12,6 +12,7 @@ static FILES: &[(&str, &str)] = files![
     "grant/audit.cedar",
     "grant/clients.cedar",
     "grant/demo.cedar",
+    "grant/login.cedar",
     "grant/tokens.cedar",
     "guard/core.cedar",
     "rate/tiers.cedar",

@@ -205,6 +205,11 @@ impl Resource {
         Self::plain("TrustedIssuer", issuer)
     }
 
+    /// An OpenID provider that people may sign in with.
+    pub fn login_provider(id: &str) -> Self {
+        Self::plain("LoginProvider", id)
+    }
+
     /// A rate tier of `tiers.toml`.
     pub fn rate_tier(name: &str) -> Self {
         Self::plain("RateTier", name)

@@ -25,7 +25,7 @@ statements! {
     );
     TOUCH = shared("update sessions set last_seen_at = $2 where digest = $1 and last_seen_at < $3");
     RENEW = shared(
-        "update sessions set digest = $2, acr = $3, amr = $4, auth_time = $5, last_seen_at = $5
+        "update sessions set digest = $2, acr = $3, amr = $4, auth_time = $7, last_seen_at = $5
          where digest = $1 and user_id = $6 and expires_at > $5 returning session_id"
     );
     END = shared("delete from sessions where session_id = $1 and user_id = $2 returning session_id");
@@ -131,7 +131,7 @@ pub async fn renew(
     old: &TokenDigest,
     new: &TokenDigest,
     user_id: &str,
-    (acr, amr): (Acr, &[String]),
+    (acr, amr, auth_time): (Acr, &[String], Timestamp),
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
     let amr = encode("sessions", &amr)?;
@@ -142,6 +142,7 @@ pub async fn renew(
         .bind(&amr)
         .bind(now.as_micros())
         .bind(user_id)
+        .bind(auth_time.as_micros())
         .fetch_optional(conn))?;
     Ok(row.map(|(id,)| id))
 }

@@ -1,10 +1,11 @@
-//! Accounts at upstream providers: provider and its `sub` are who it is; a mail address never is.
+//! Accounts at upstream providers: the provider's issuer and its `sub` are who it is; a mail address never is.
 
 use super::sql::{Handle, affected, run, statements};
 use super::{StoreError, Tx};
 use crate::base::Timestamp;
 use crate::model::UpstreamLink;
 
+// The column `provider` holds the issuer.
 statements! {
     INSERT = shared(
         "insert into upstream_links (provider, subject, user_id, label, created_at) values ($1, $2, $3, $4, $5)"
@@ -23,9 +24,9 @@ statements! {
 
 type Row = (String, String, String, String, i64, Option<i64>);
 
-fn link((provider, subject, user_id, label, created_at, last_used_at): Row) -> UpstreamLink {
+fn link((issuer, subject, user_id, label, created_at, last_used_at): Row) -> UpstreamLink {
     UpstreamLink {
-        provider,
+        issuer,
         subject,
         user_id,
         label,
@@ -40,22 +41,22 @@ fn link((provider, subject, user_id, label, created_at, last_used_at): Row) -> U
 /// [`StoreError::Conflict`] when it is linked already, to whomever.
 pub async fn insert(tx: &mut Tx, link: &UpstreamLink) -> Result<(), StoreError> {
     affected!(tx, INSERT, |text| sqlx::query(text)
-        .bind(&link.provider)
+        .bind(&link.issuer)
         .bind(&link.subject)
         .bind(&link.user_id)
         .bind(&link.label)
         .bind(link.created_at.as_micros()))
     .map(drop)
-    .map_err(|e| if e.is_unique_violation() { StoreError::Conflict(link.provider.clone()) } else { e })
+    .map_err(|e| if e.is_unique_violation() { StoreError::Conflict(link.issuer.clone()) } else { e })
 }
 
 /// Who this account is.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find(handle: &mut impl Handle, provider: &str, subject: &str) -> Result<Option<UpstreamLink>, StoreError> {
+pub async fn find(handle: &mut impl Handle, issuer: &str, subject: &str) -> Result<Option<UpstreamLink>, StoreError> {
     let row: Option<Row> =
-        run!(handle, FIND, |conn, text| sqlx::query_as(text).bind(provider).bind(subject).fetch_optional(conn))?;
+        run!(handle, FIND, |conn, text| sqlx::query_as(text).bind(issuer).bind(subject).fetch_optional(conn))?;
     Ok(row.map(link))
 }
 
@@ -72,14 +73,14 @@ pub async fn of_user(handle: &mut impl Handle, user_id: &str) -> Result<Vec<Upst
 ///
 /// # Errors
 /// When the database fails.
-pub async fn touch(tx: &mut Tx, provider: &str, subject: &str, now: Timestamp) -> Result<(), StoreError> {
-    affected!(tx, TOUCH, |text| sqlx::query(text).bind(provider).bind(subject).bind(now.as_micros())).map(drop)
+pub async fn touch(tx: &mut Tx, issuer: &str, subject: &str, now: Timestamp) -> Result<(), StoreError> {
+    affected!(tx, TOUCH, |text| sqlx::query(text).bind(issuer).bind(subject).bind(now.as_micros())).map(drop)
 }
 
 /// Removes a link of this person; whether there was one.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete(tx: &mut Tx, user_id: &str, provider: &str, subject: &str) -> Result<bool, StoreError> {
-    affected!(tx, DELETE, |text| sqlx::query(text).bind(user_id).bind(provider).bind(subject)).map(|n| n > 0)
+pub async fn delete(tx: &mut Tx, user_id: &str, issuer: &str, subject: &str) -> Result<bool, StoreError> {
+    affected!(tx, DELETE, |text| sqlx::query(text).bind(user_id).bind(issuer).bind(subject)).map(|n| n > 0)
 }

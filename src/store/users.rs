@@ -16,6 +16,7 @@ statements! {
          where user_id = $1 and version = $2 returning version"
     );
     DELETE = shared("delete from users where user_id = $1 returning version");
+    HOLD = shared("update users set version = version where user_id = $1");
 }
 
 /// A person with the version that an update must name.
@@ -105,6 +106,14 @@ pub async fn update(tx: &mut Tx, user: &User, version: i64) -> Result<i64, Store
         .fetch_optional(conn));
     let row = row.map_err(taken(user))?;
     row.map(|(version,)| version).ok_or_else(|| StoreError::Conflict(user.user_id.clone()))
+}
+
+/// Lets nobody else change what this person holds until the transaction ends, as far as they hold the person first too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(tx: &mut Tx, user_id: &str) -> Result<(), StoreError> {
+    affected!(tx, HOLD, |text| sqlx::query(text).bind(user_id)).map(drop)
 }
 
 /// Removes a person, and with it credentials, sessions, grants, consents and links; whether there was one. What the

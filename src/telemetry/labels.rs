@@ -224,6 +224,8 @@ labels! {
     Point as "point" {
         /// Issuing a token.
         Issuance = "issuance",
+        /// Signing in at a provider.
+        Login = "login",
         /// The management API.
         Management = "management",
         /// The tower layer.
@@ -274,6 +276,8 @@ labels! {
         Recovery = "recovery",
         /// A passkey.
         Passkey = "passkey",
+        /// An ID token of an OpenID provider.
+        Upstream = "upstream",
     }
     /// What a bucket answered.
     Limited as "result" {

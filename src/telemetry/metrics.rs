@@ -109,7 +109,7 @@ catalogue! {
         replays: Replayed = "stockade_replays_total", "Codes and refresh tokens that came again; each ended its family.";
         client_authentications: (AuthMethod, Outcome) =
             "stockade_client_authentications_total", "Authentications of clients.";
-        logins: (Factor, Outcome) = "stockade_logins_total", "Passwords, codes and passkeys checked; failed: too many at once.";
+        logins: (Factor, Outcome) = "stockade_logins_total", "Passwords, codes, passkeys and ID tokens of providers checked; failed: too many at once.";
         introspections: Activity = "stockade_introspections_total", "Introspections answered.";
         revocations: () = "stockade_revocations_total", "Tokens revoked.";
         token_verifications: Verification = "stockade_token_verifications_total", "Access tokens presented and checked.";

@@ -1,6 +1,7 @@
 //! `/account`: what a person holds, where they are signed in, what they allowed; and the way to change each of it. What
 //! concerns credentials asks for a recent sign-in.
 
+mod elsewhere;
 mod ending;
 mod passkeys;
 mod password;
@@ -22,7 +23,7 @@ use crate::http::browser::page::Page;
 use crate::http::session::SignedIn;
 use crate::model::event::kind;
 use crate::model::{Credential, CredentialKind, Event};
-use crate::store::{consents, sessions};
+use crate::store::{consents, sessions, upstream_links};
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -33,6 +34,8 @@ pub(super) fn router() -> Router<Shared> {
         .route("/account/recovery", get(recovery::show).post(recovery::submit))
         .route("/account/passkeys", get(passkeys::show).post(passkeys::submit))
         .route("/account/passkeys/remove", post(passkeys::remove))
+        .route("/account/elsewhere", get(elsewhere::show).post(elsewhere::remove))
+        .route("/account/elsewhere/{provider}", get(elsewhere::go).post(elsewhere::add))
         .route("/account/sessions/end", post(ending::session))
         .route("/account/apps/withdraw", post(ending::app))
 }
@@ -43,7 +46,7 @@ async fn person(visit: &Visit) -> Result<SignedIn, Trouble> {
 }
 
 /// Who signed in lately; else they do it again, and come back to the page called `page`.
-async fn recently(visit: &Visit, page: &str) -> Result<SignedIn, Trouble> {
+pub(super) async fn recently(visit: &Visit, page: &str) -> Result<SignedIn, Trouble> {
     let again = || Trouble::Elsewhere(visit.site().path(&format!("/login?again={page}")));
     let signed = visit.signed_in().await?.ok_or_else(again)?;
     if signed.session.auth_time.plus(RECENT) > visit.now() { Ok(signed) } else { Err(again()) }
@@ -55,12 +58,14 @@ fn changed(visit: &Visit, signed: &SignedIn, kind: CredentialKind, change: &str)
 }
 
 /// What was just done, by its name in `?done=`.
-const NOTES: [(&str, &str); 8] = [
+const NOTES: [(&str, &str); 10] = [
     ("password", "Your password was changed. You were signed out everywhere else, and apps have to sign in again."),
     ("totp", "Your authenticator app is set up. Make recovery codes too, for when you lose it."),
     ("totp-off", "The second step is off."),
     ("passkey", "Your passkey was added."),
     ("passkey-off", "The passkey was removed."),
+    ("linked", "Your account elsewhere is linked, and signs you in here from now on."),
+    ("unlinked", "That account does not sign you in here any more. You were signed out everywhere else."),
     ("session", "That session was ended."),
     ("app", "The app has no access any more."),
     ("recovery", "Your recovery codes were made."),
@@ -74,6 +79,7 @@ async fn show(visit: Visit) -> Result<Response, Trouble> {
     let mut reader = ctx.store.read().await?;
     let held = Held::of(&mut reader, &user.user_id).await?;
     let mut all_sessions = sessions::of_user(&mut reader, &user.user_id).await?;
+    let links = upstream_links::of_user(&mut reader, &user.user_id).await?;
     let all_consents = consents::of_user(&mut reader, &user.user_id).await?;
     drop(reader);
     all_sessions.retain(|session| ctx.sessions.lives(session, visit.now()));
@@ -115,6 +121,10 @@ async fn show(visit: Visit) -> Result<Response, Trouble> {
                 id: consent.client_id.clone(),
             })
             .collect(),
+        elsewhere: (!links.is_empty() || ctx.providers.iter().next().is_some()).then(|| match links.len() {
+            0 => "none linked".to_owned(),
+            count => format!("{count} linked"),
+        }),
         base: site.path("/account"),
         logout: site.path("/login/logout"),
     };

@@ -7,13 +7,13 @@ use super::{changed, recently};
 use crate::http::browser::page::Page;
 use crate::http::browser::see_other;
 use crate::http::session::SignedIn;
-use crate::login::held::Held;
+use crate::login::held::{Held, ways_in};
 use crate::login::pages::{AddPasskey, Alert};
 use crate::login::trouble::Trouble;
 use crate::login::visit::{Posted, Visit};
 use crate::login::words::browser;
 use crate::model::CredentialKind;
-use crate::store::credentials;
+use crate::store::{credentials, upstream_links, users};
 
 /// Most passkeys of one person.
 const MOST: usize = 20;
@@ -22,6 +22,11 @@ const NAME: usize = 64;
 
 const REFUSED: Alert =
     Alert::new("No passkey was added", "Your browser's answer could not be used. Try it once more.", "");
+const LAST: Alert = Alert::new(
+    "No passkey was removed",
+    "It is the last way in that you have. Set a password or add another first.",
+    "",
+);
 const ENOUGH: Alert = Alert::new("No passkey was added", "You have as many as can be kept. Remove one first.", "");
 
 /// `GET /account/passkeys`.
@@ -82,12 +87,19 @@ pub(in crate::login) async fn remove(posted: Posted) -> Result<Response, Trouble
     let Posted { visit, form } = posted;
     let signed = recently(&visit, "passkeys").await?;
     let id = form.get("id");
-    let mut tx = visit.ctx().store.begin().await?;
+    let ctx = visit.ctx();
+    let mut tx = ctx.store.begin().await?;
+    users::hold(&mut tx, &signed.session.user_id).await?;
     // Passkeys alone go this way, and only the person's own.
     let held = Held::of(&mut tx, &signed.session.user_id).await?;
     let is_passkey = held.all(CredentialKind::Passkey).any(|credential| credential.credential_id == id);
     if !is_passkey || !credentials::delete(&mut tx, &signed.session.user_id, id).await? {
         return Err(Trouble::NotFound);
+    }
+    let links = upstream_links::of_user(&mut tx, &signed.session.user_id).await?;
+    if ways_in(&held, &links, &ctx.providers) == 1 {
+        drop(tx);
+        return Ok(page(&visit, &signed, Some(LAST)).await?.status(StatusCode::CONFLICT).into_response());
     }
     let event = changed(&visit, &signed, CredentialKind::Passkey, "removed").with("credential_id", id);
     visit.commit(tx, &[event]).await?;

@@ -92,7 +92,7 @@ pub(in crate::login) async fn submit(posted: Posted) -> Result<Response, Trouble
     let on = visit.occasion(&event, Why::Reset);
     let ended = accounts::end_sessions(&mut tx, &ctx.live, &user.user_id, Some(&session.session_id), &on).await?;
     let ended = ended.and(accounts::revoke(&mut tx, Of::User(&user.user_id), &on).await?);
-    let proof = Proof { acr: session.acr, amr: session.amr.clone() };
+    let proof = Proof::here(session.acr, session.amr.clone());
     let from = (&*visit.info, &visit.headers);
     let (fresh, _) = ctx.sessions.start(&mut tx, (&user.user_id, &proof), from, Some(&signed), &on).await?;
     visit.commit(tx, &[changed(&visit, &signed, CredentialKind::Password, "replaced")]).await?;

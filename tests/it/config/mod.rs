@@ -236,6 +236,66 @@ audiences = "x"
 }
 
 #[test]
+fn login_providers_are_checked_field_by_field_and_their_secrets_are_not_shown() {
+    let file = r#"[[login.providers]]
+id = "Corp"
+name = ""
+issuer = "http://id.example"
+client_id = "stockade"
+scopes = "profile"
+create = "yes"
+client_secret = "inline"
+client_secret_file = "none.txt"
+[[login.providers]]
+nam = "x"
+"#;
+    let found = mistakes(file, &[]);
+    for expected in [
+        "`login.providers[0].id`: `Corp` is no id",
+        "`login.providers[0].name`: must not be empty",
+        "`login.providers[0].issuer`: `http://id.example` is not https",
+        "`login.providers[0].scopes`: must name `openid`",
+        "`login.providers[0].create`: expected true or false, found text",
+        "`client_secret` and `client_secret_file` are both set: keep one of them",
+        "`client_secret_file`: cannot read",
+        "`login.providers[1]` has no `id`",
+        "`login.providers[1]` has no `issuer`",
+        "unknown key `login.providers[1].nam`; did you mean `name`?",
+    ] {
+        assert!(found.iter().any(|found| found.contains(expected)), "{expected}: {found:#?}");
+    }
+    assert!(!format!("{found:?}").contains("inline"));
+    let one =
+        "[[login.providers]]\nid = \"corp\"\nname = \"Corp\"\nissuer = \"https://id.example/\"\nclient_id = \"s\"\n";
+    let twice = mistakes(&one.repeat(2), &[]);
+    assert!(twice[0].contains("the id `corp` is there twice") && twice[1].contains("the issuer"), "{twice:?}");
+    let provider = good(one, &[]).login.providers.remove(0);
+    assert_eq!(
+        (provider.scopes.join(" ").as_str(), provider.username.as_str()),
+        ("openid profile", "preferred_username")
+    );
+    assert!(!provider.create && provider.client_secret.is_none());
+    let dir = tempfile::tempdir().unwrap();
+    let (path, secret) = (dir.path().join("stockade.toml"), dir.path().join("secret"));
+    std::fs::write(&secret, "kept in a file\n").unwrap();
+    std::fs::write(
+        &path,
+        format!("[crypto]\nseal_keys = [\"{}\"]\n{one}client_secret_file = \"secret\"\n", "k".repeat(32)),
+    )
+    .unwrap();
+    let read = config::read(Some(&path), &std::collections::BTreeMap::new());
+    let config = read.config.unwrap();
+    assert_eq!(config.login.providers[0].client_secret.as_ref().unwrap().expose(), "kept in a file");
+    std::fs::write(&path, format!("{one}client_secret = \"hush hush\"\n")).unwrap();
+    let read = config::read(Some(&path), &std::collections::BTreeMap::new());
+    let shown = read.shown.iter().find(|shown| shown.key == "login.providers").unwrap();
+    assert!(
+        shown.value.contains("client_secret = \"[redacted]\"") && !format!("{read:?}").contains("hush"),
+        "{shown:?}"
+    );
+}
+
+#[test]
 fn nothing_listens_beyond_loopback_without_tls_or_a_proxy() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "192.0.2.7:8080", "[::ffff:192.0.2.7]:1"] {
         for key in ["listen", "ops_listen"] {

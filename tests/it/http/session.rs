@@ -45,7 +45,7 @@ async fn stage(store: Store) -> Stage {
 }
 
 fn proof(acr: Acr) -> Proof {
-    Proof { acr, amr: vec!["pwd".to_owned()] }
+    Proof::here(acr, vec!["pwd".to_owned()])
 }
 
 /// What a browser sends after these cookies were set.

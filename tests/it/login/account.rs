@@ -215,6 +215,23 @@ async fn a_passkey_is_removed_by_its_own_person_alone() {
 }
 
 #[tokio::test]
+async fn a_passkey_that_is_the_last_way_in_stays() {
+    for stage in stages().await {
+        let ada = stage.add_with_password("ada").await;
+        let browser = stage.browser().signed_in("ada").await;
+        enrol(&browser, &mut Authenticator::new(ISSUER)).await;
+        let password = stage.held(&ada, CredentialKind::Password).await[0].credential_id.clone();
+        let mut tx = stage.store.begin().await.unwrap();
+        stockade::store::credentials::delete(&mut tx, &ada.user_id, &password).await.unwrap();
+        tx.commit().await.unwrap();
+        let page = browser.get("/account").await;
+        let refused = browser.submit_to(&page, "/account/passkeys/remove", &[]).await;
+        assert_eq!((refused.status, refused.alert()), (StatusCode::CONFLICT, Some("No passkey was removed")));
+        assert_eq!(stage.held(&ada, CredentialKind::Passkey).await.len(), 1, "{}", stage.name);
+    }
+}
+
+#[tokio::test]
 async fn e9_nobody_writes_roles_or_a_verified_address_into_themselves() {
     for stage in stages().await {
         let ada = stage.add_with_password("ada").await;

@@ -111,6 +111,7 @@ async fn a_flow_that_wants_two_factors_steps_a_session_up() {
         let ada = stage.add_with_password("ada").await;
         let browser = stage.browser().signed_in("ada").await;
         let old = browser.cookie("-s").unwrap();
+        stage.clock.advance(Duration::from_secs(900));
         let needs = Needs { acr: Some(Acr::Two), ..Needs::default() };
         let flow = stage.flow(&browser, needs);
         let path = format!("/login?flow={}", flow.flow_id);
@@ -129,5 +130,7 @@ async fn a_flow_that_wants_two_factors_steps_a_session_up() {
         let started = stage.events("session.started", 2).await;
         assert_eq!(started[0]["data"]["sid"], started[1]["data"]["sid"]);
         assert_eq!(started[1]["data"]["acr"], "2");
+        // E8: the code made it stronger, not fresh; what concerns credentials wants the password again.
+        assert_eq!(browser.get("/account/password").await.leads_to(), "/login?again=password", "{}", stage.name);
     }
 }

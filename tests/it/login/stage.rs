@@ -14,13 +14,15 @@ use stockade::crypto::password::{self, Password};
 use stockade::crypto::totp::{self, Seed};
 use stockade::crypto::{recovery, secret_text};
 use stockade::http::browser::Site;
+use stockade::http::fetch::{self, Fetcher};
 use stockade::http::flow::{Authorization, Flow, Flows, Needs, Requested};
 use stockade::http::session::{Lifetimes, Sessions};
 use stockade::http::{Coarse, Edge, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{self, Live};
-use stockade::login::{Ctx, Settings, router};
+use stockade::login::{Ctx, Providers, Settings, router};
 use stockade::model::{AuthMethod, Client, Credential, CredentialKind, Grant, User};
+use stockade::policy::{Engine, Files, Snapshot, embedded};
 use stockade::store::{Store, clients, credentials, grants, log, users};
 use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
@@ -45,6 +47,7 @@ pub(crate) struct Stage {
     pub(crate) flows: Flows,
     pub(crate) router: Router,
     pub(crate) secrets: Mutex<Vec<String>>,
+    pub(crate) engine: Arc<Engine>,
     sealer: Arc<stockade::crypto::seal::Sealer>,
     audit: AuditLog,
     _stop: watch::Sender<bool>,
@@ -57,12 +60,14 @@ pub(crate) struct Wish {
     pub(crate) login: config::Login,
     pub(crate) hashing: hasher::Settings,
     pub(crate) issuer: &'static str,
+    /// Asks providers.
+    pub(crate) fetcher: Option<Fetcher>,
 }
 
 impl Default for Wish {
     fn default() -> Self {
         let hashing = hasher::Settings { threads: 2, queue: 256 };
-        Self { login: config::Login::default(), hashing, issuer: ISSUER }
+        Self { login: config::Login::default(), hashing, issuer: ISSUER, fetcher: None }
     }
 }
 
@@ -117,6 +122,9 @@ async fn stage(it: TestStore, wish: &Wish) -> Stage {
     let hasher = Arc::new(Hasher::start(wish.hashing, rng()).unwrap());
     let buckets = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
     let coarse = Limit::per_second(10_000, 10_000).unwrap();
+    let fetcher = wish.fetcher.clone().unwrap_or_else(|| Fetcher::new(&fetch::Settings::default()).unwrap());
+    let providers = Providers::new(&wish.login.providers, &site, &fetcher, &time()).unwrap();
+    let engine = Arc::new(Engine::new());
     let router = router(Ctx {
         site,
         sessions,
@@ -127,6 +135,8 @@ async fn stage(it: TestStore, wish: &Wish) -> Stage {
         hasher: Arc::clone(&hasher),
         audit: audit.clone(),
         coarse: Coarse::new(Arc::clone(&buckets), coarse, Arc::clone(&metrics), time()),
+        providers,
+        engine: Arc::clone(&engine),
         limits: buckets,
         metrics: Arc::clone(&metrics),
         clock: time(),
@@ -135,12 +145,23 @@ async fn stage(it: TestStore, wish: &Wish) -> Stage {
     });
     let router = Edge::new(edge::Settings::default(), metrics, time(), rng()).wrap(router);
     let secrets = Mutex::new(vec![PASSWORD.to_owned()]);
-    Stage { name: it.name, store, clock, live, hasher, flows, router, secrets, sealer, audit, _stop: stop, _it: it }
+    let name = it.name;
+    let stage =
+        Stage { name, store, clock, live, hasher, flows, router, secrets, engine, sealer, audit, _stop: stop, _it: it };
+    stage.decide_by("");
+    stage
 }
 
 impl Stage {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The shipped policies and these.
+    pub(crate) fn decide_by(&self, more: &str) {
+        let extra = [("extra.cedar".to_owned(), more.to_owned())];
+        let shipped = embedded().iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        self.engine.install(Snapshot::from_files(&Files::new(shipped.chain(extra))).unwrap());
     }
 
     /// A fresh browser.

@@ -154,11 +154,14 @@ async fn e1_a_step_up_puts_the_session_under_another_cookie_value() {
         let amr = ["pwd".to_owned(), "otp".to_owned()];
         let (old, new) = ([1; 32], [2; 32]);
         let at = later(60);
-        let strangers = sessions::renew(&mut tx, &old, &new, "usr_other", (Acr::Two, &amr), at).await.expect("renew");
+        let strangers =
+            sessions::renew(&mut tx, &old, &new, "usr_other", (Acr::Two, &amr, at), at).await.expect("renew");
         assert_eq!(strangers, None, "another person's");
-        let renewed = sessions::renew(&mut tx, &old, &new, &ada.user_id, (Acr::Two, &amr), at).await.expect("renew");
+        let renewed =
+            sessions::renew(&mut tx, &old, &new, &ada.user_id, (Acr::Two, &amr, at), at).await.expect("renew");
         assert_eq!(renewed.as_deref(), Some("ses_1"));
-        let again = sessions::renew(&mut tx, &old, &[3; 32], &ada.user_id, (Acr::Two, &amr), at).await.expect("renew");
+        let again =
+            sessions::renew(&mut tx, &old, &[3; 32], &ada.user_id, (Acr::Two, &amr, at), at).await.expect("renew");
         assert_eq!(again, None, "once");
         tx.commit().await.expect("commit");
         let mut reader = test.store.read().await.expect("read");
@@ -283,7 +286,7 @@ async fn an_upstream_account_is_one_person_s() {
         let ada = person(&test.store, "ada").await;
         let bob = person(&test.store, "bob").await;
         let link = UpstreamLink {
-            provider: "corp".to_owned(),
+            issuer: "corp".to_owned(),
             subject: "s-1".to_owned(),
             user_id: ada.user_id.clone(),
             label: "ada@corp.example".to_owned(),
