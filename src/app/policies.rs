@@ -82,6 +82,9 @@ impl PolicyTree {
         match loaded {
             Ok(snapshot) => {
                 tracing::info!(snapshot = %snapshot.digest(), policies = snapshot.policy_ids().len(), "policies are in force");
+                for warning in snapshot.warnings() {
+                    tracing::warn!(%warning, "the policies are in force, but something is odd about them");
+                }
                 self.metrics.policy_loads.add(Load::Activated);
                 self.metrics.policies.set((), u64::try_from(snapshot.policy_ids().len()).unwrap_or(0));
                 self.metrics.policy_activated.set((), u64::try_from(self.clock.now().as_secs()).unwrap_or(0));

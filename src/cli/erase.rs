@@ -1,13 +1,14 @@
 //! `stockade user erase`: what is known of a person goes, in the database and in the audit log. What happened stays provable:
 //! of each entry the half that names somebody is gone, its commitment stays, and an event accounts for it.
 
+use http::Method;
 use serde_json::json;
 
+use super::api::Api;
 use super::failure::Failure;
 use super::local::Local;
 use super::output::{self, Output};
-use super::user::{changed, end_everything};
-use crate::accounts::Why;
+use super::user::path;
 use crate::audit_log::erasure;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
@@ -28,19 +29,19 @@ pub(super) struct EraseArgs {
     output: Output,
 }
 
-pub(super) async fn run(local: &Local, args: &EraseArgs) -> Result<(), Failure> {
+pub(super) async fn run(api: &Api, args: &EraseArgs) -> Result<(), Failure> {
+    let Api::Inside(local, _) = api else {
+        return Err(Failure::usage("`user erase` works on the store itself: leave out --server"));
+    };
     let user_id = &args.user_id;
     if !user_id.starts_with("usr_") {
         return Err(Failure::usage("give the person's id, such as usr_01…: `stockade user show` prints it"));
     }
     let decision = local.permit(event::kind::USER_CHANGED, ACTION, &Resource::user_registry()).await?;
-    let mut tx = local.store.begin().await?;
-    let known = users::find(&mut tx, user_id).await?.is_some();
+    let known = users::find(&mut local.store.read().await?, user_id).await?.is_some();
     if known {
-        end_everything(local, &mut tx, user_id, ACTION, Why::Deleted).await?;
-        users::delete(&mut tx, user_id).await?;
+        api.send(Method::DELETE, &path(user_id), None).await?;
     }
-    local.commit(tx, &changed(local, ACTION, user_id, "erased", &decision)).await?;
     // What waits for its number would stay.
     local.sequence().await?;
     let entries = entries(local, user_id).await?;

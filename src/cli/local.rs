@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::api::may_not;
 use super::failure::Failure;
 use super::output;
 use crate::audit_log::checkpoint;
@@ -103,11 +104,7 @@ impl Local {
         tx.commit().await?;
         let policies =
             if decision.policies.is_empty() { String::new() } else { format!(" ({})", decision.policies.join(", ")) };
-        Err(Failure::failed(format!(
-            "{} may not `{action}`: {}{policies}; `stockade policy explain` says what would allow it",
-            self.operator.reference(),
-            reason.as_str()
-        )))
+        Err(may_not(&self.operator.reference().to_string(), action, reason.as_str(), &policies))
     }
 
     /// An event of the operator.

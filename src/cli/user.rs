@@ -1,24 +1,16 @@
-//! `stockade user`: people in the store.
+//! `stockade user`: the people of a deployment.
 
 use std::io::Read as _;
-use std::path::Path;
-use std::sync::Arc;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use http::Method;
+use serde_json::{Map, Value, json};
 
+use super::api::{Api, At, segment};
 use super::erase;
 use super::failure::Failure;
-use super::local::Local;
 use super::output::{self, Format, Output};
-use crate::accounts::{self, Occasion, Why};
-use crate::base::{Clock as _, Rng, Secret, SystemClock, id, rng};
-use crate::crypto::base32;
-use crate::crypto::password::{self, Password};
-use crate::live::{self, Live};
-use crate::model::{Credential, CredentialKind, Decision, Event, Outcome, User, event, user};
-use crate::policy::Resource;
-use crate::store::{Tx, credentials, users};
+use crate::base::Secret;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,6 +20,8 @@ pub(super) enum Command {
     List(Output),
     /// Show one person
     Show(OneArgs),
+    /// Give a person these roles and no others
+    AssignRoles(RolesArgs),
     /// Give a person a new password and end everything they had; printed once, unless one is given
     SetPassword(PasswordArgs),
     /// Refuse a person and everything they hold
@@ -68,6 +62,18 @@ struct GivenPassword {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct RolesArgs {
+    /// What the person types to sign in
+    #[arg(value_name = "USERNAME")]
+    username: String,
+    /// A role, such as admin or auditor; may be repeated [default: none]
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct PasswordArgs {
     /// What the person types to sign in
     #[arg(value_name = "USERNAME")]
@@ -87,204 +93,121 @@ pub(super) struct OneArgs {
     output: Output,
 }
 
-pub(super) async fn run(command: Command, config: Option<&Path>) -> Result<(), Failure> {
-    let local = Local::open(config).await?;
-    let done = match command {
-        Command::Create(args) => create(&local, args).await,
-        Command::List(output) => list(&local, output.output).await,
-        Command::Show(args) => show(&local, &args).await,
-        Command::SetPassword(args) => set_password(&local, &args).await,
-        Command::Disable(args) => set_disabled(&local, &args, true).await,
-        Command::Enable(args) => set_disabled(&local, &args, false).await,
-        Command::Delete(args) => delete(&local, &args).await,
-        Command::Erase(args) => erase::run(&local, &args).await,
+pub(super) async fn run(command: Command, at: &At) -> Result<(), Failure> {
+    // Before anything is opened: what it waits for is a person.
+    let password = match &command {
+        Command::Create(CreateArgs { given, .. }) | Command::SetPassword(PasswordArgs { given, .. }) => given.read()?,
+        _ => None,
     };
-    local.store.close().await;
-    done
+    let api = Api::open(at).await?;
+    let done = match command {
+        Command::Create(args) => add(&api, &args, password).await,
+        Command::List(output) => list(&api, output.output).await,
+        Command::Show(args) => show(&api, &args).await,
+        Command::AssignRoles(args) => assign_roles(&api, &args).await,
+        Command::SetPassword(args) => reset(&api, &args, password).await,
+        Command::Disable(args) => act(&api, &args, Method::POST, "/disable").await,
+        Command::Enable(args) => act(&api, &args, Method::POST, "/enable").await,
+        Command::Delete(args) => act(&api, &args, Method::DELETE, "").await,
+        Command::Erase(args) => erase::run(&api, &args).await,
+    };
+    api.close(done).await
 }
 
-/// A password that nobody chose: 120 random bits in groups for the eye.
-pub(super) fn generated(random: &dyn Rng) -> Secret<String> {
-    let text = Secret::new(base32::encode(base32::CROCKFORD, &rng::bytes::<15>(random)));
-    let groups: Vec<&str> = (0..4).filter_map(|at| text.expose().get(at * 6..at * 6 + 6)).collect();
-    Secret::new(groups.join("-"))
-}
-
-/// The password to set: from standard input, or a new one that is to be printed.
-fn password_of(
-    given: &GivenPassword,
-    username: &str,
-    random: &dyn Rng,
-) -> Result<(Password, Option<Secret<String>>), Failure> {
-    if !given.password_stdin {
-        let made = generated(random);
-        let password = Password::new(made.expose().clone()).map_err(|e| Failure::failed(e.to_string()))?;
-        return Ok((password, Some(made)));
+impl GivenPassword {
+    /// What stands on standard input, when it is to be read.
+    fn read(&self) -> Result<Option<Secret<String>>, Failure> {
+        if !self.password_stdin {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        let read = std::io::stdin().take(4096).read_to_string(&mut text);
+        read.map_err(|e| Failure::failed(format!("cannot read the password: {e}")))?;
+        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
     }
-    let mut text = String::new();
-    let read = std::io::stdin().take(4096).read_to_string(&mut text);
-    read.map_err(|e| Failure::failed(format!("cannot read the password: {e}")))?;
-    let password = Password::new(text.trim_end_matches(['\r', '\n'])).map_err(|e| Failure::failed(e.to_string()))?;
-    if !password.may_be_chosen(username) {
-        let shortest = password::SHORTEST;
-        return Err(Failure::failed(format!("choose a password of at least {shortest} characters, not the username")));
-    }
-    Ok((password, None))
 }
 
-/// The credential that holds `password`.
-pub(super) fn credential(local: &Local, user_id: &str, password: &Password) -> Result<Credential, Failure> {
-    let hash = password::hash(password, &local.rng).map_err(|e| Failure::failed(e.to_string()))?;
-    let now = local.clock.now();
-    Ok(Credential {
-        credential_id: id::new("cred", now, &local.rng),
-        user_id: user_id.to_owned(),
-        kind: CredentialKind::Password,
-        label: String::new(),
-        body: hash.into_bytes(),
-        last_step: None,
-        created_at: now,
-        last_used_at: None,
-    })
+/// Gives somebody a password that is made; who is not there is added first.
+pub(super) async fn with_new_password(api: &Api, username: &str, is_there: bool) -> Result<Secret<String>, Failure> {
+    let answer = match is_there {
+        true => set_password(api, &find(api, username).await?, None).await?,
+        false => api.post("/api/v1/users", &json!({ "username": username })).await?.body,
+    };
+    let made = answer.get("password").and_then(Value::as_str).map(|text| Secret::new(text.to_owned()));
+    made.ok_or_else(|| Failure::failed("no password was made"))
 }
 
-fn print(format: Format, user: &User, password: Option<&Secret<String>>) -> Result<(), Failure> {
-    let mut json = serde_json::to_value(user).unwrap_or(Value::Null);
-    let mut rows = vec![
-        ("user_id", user.user_id.clone()),
-        ("username", user.username.clone()),
-        ("name", user.name.clone().unwrap_or_default()),
-        ("email", user.email.clone().unwrap_or_default()),
-        ("roles", user.roles.join(" ")),
-        ("disabled", user.disabled.to_string()),
-        ("created_at", user.created_at.to_string()),
-    ];
-    if let (Some(password), Some(fields)) = (password, json.as_object_mut()) {
-        fields.insert("password".to_owned(), json!(password.expose()));
-        rows.insert(2, ("password", password.expose().clone()));
-        output::note("the password is shown this once: keep it now");
-    }
-    output::record(format, &json, &rows)
+/// Sets the password that is given, or one that is made, which is in the answer.
+async fn set_password(api: &Api, person: &str, given: Option<&Secret<String>>) -> Result<Value, Failure> {
+    let body = given.map_or_else(|| json!({}), |given| json!({ "password": given.expose() }));
+    Ok(api.post(&format!("{person}/password"), &body).await?.body)
 }
 
-/// What is recorded of a change.
-pub(super) fn changed(local: &Local, action: &str, user_id: &str, change: &str, decision: &Decision) -> Event {
-    local
-        .event(event::kind::USER_CHANGED, Outcome::Allowed, action, &format!("User::{user_id:?}"))
-        .decided(decision)
-        .with("change", change)
-        .with("user_id", user_id)
+pub(super) fn path(user_id: &str) -> String {
+    format!("/api/v1/users/{}", segment(user_id))
 }
 
-async fn permit(local: &Local, action: &str) -> Result<Decision, Failure> {
-    local.permit(event::kind::USER_CHANGED, action, &Resource::user_registry()).await
-}
-
-async fn find(local: &Local, username: &str) -> Result<users::Stored, Failure> {
-    let name = user::fold(username).unwrap_or_default();
-    let found = users::find_by_username(&mut local.store.read().await?, &name).await?;
-    found.ok_or_else(|| {
+/// The path of the person with this name.
+async fn find(api: &Api, username: &str) -> Result<String, Failure> {
+    let found = api.get(&format!("/api/v1/users?username={}", segment(username))).await?.body;
+    found.pointer("/items/0/user_id").and_then(Value::as_str).map(path).ok_or_else(|| {
         Failure::failed(format!("there is nobody called `{username}`: `stockade user list` shows those there are"))
     })
 }
 
-async fn create(local: &Local, args: CreateArgs) -> Result<(), Failure> {
-    let decision = permit(local, "user:create").await?;
-    let name = user::fold(&args.username)
-        .ok_or_else(|| Failure::usage("a username has 1 to 128 characters and no control characters"))?;
-    let (password, made) = password_of(&args.given, &name, &local.rng)?;
-    let now = local.clock.now();
-    let person = User {
-        name: args.name,
-        email: args.email,
-        roles: args.roles,
-        ..User::new(id::new("usr", now, &local.rng), name, now)
-    };
-    let credential = credential(local, &person.user_id, &password)?;
-    let mut tx = local.store.begin().await?;
-    users::insert(&mut tx, &person).await?;
-    credentials::insert(&mut tx, &credential).await?;
-    local.commit(tx, &changed(local, "user:create", &person.user_id, "created", &decision)).await?;
-    print(args.output.output, &person, made.as_ref())
+/// Prints a person, and the password that nobody will see again.
+fn print(format: Format, person: &Value) -> Result<(), Failure> {
+    let rows = ["user_id", "username", "name", "email", "roles", "disabled", "created_at"];
+    let mut rows: Vec<_> =
+        rows.into_iter().map(|name| (name, person.get(name).map(output::cell).unwrap_or_default())).collect();
+    if let Some(password) = person.get("password").and_then(Value::as_str) {
+        rows.insert(2, ("password", password.to_owned()));
+        output::note("the password is shown this once: keep it now");
+    }
+    output::record(format, person, &rows)
 }
 
-async fn list(local: &Local, format: Format) -> Result<(), Failure> {
-    permit(local, "user:list").await?;
-    let mut all: Vec<User> = Vec::new();
-    loop {
-        let after = all.last().map(|user| user.user_id.clone()).unwrap_or_default();
-        let page = users::page(&mut local.store.read().await?, &after, 500).await?;
-        if page.is_empty() {
-            break;
-        }
-        all.extend(page.into_iter().map(|stored| stored.user));
-    }
-    output::list(format, &["user_id", "username", "name", "roles", "state"], &all, |user| {
-        let state = if user.disabled { "disabled" } else { "enabled" };
-        let name = user.name.clone().unwrap_or_default();
-        vec![user.user_id.clone(), user.username.clone(), name, user.roles.join(" "), state.to_owned()]
+async fn add(api: &Api, args: &CreateArgs, password: Option<Secret<String>>) -> Result<(), Failure> {
+    let mut members = Map::from_iter([("username".to_owned(), Value::from(args.username.as_str()))]);
+    let optional = [
+        ("name", args.name.as_deref().map(Value::from)),
+        ("email", args.email.as_deref().map(Value::from)),
+        ("roles", (!args.roles.is_empty()).then(|| args.roles.as_slice().into())),
+        ("password", password.map(|password| password.expose().as_str().into())),
+    ];
+    members.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    print(args.output.output, &api.post("/api/v1/users", &Value::Object(members)).await?.body)
+}
+
+async fn list(api: &Api, format: Format) -> Result<(), Failure> {
+    let all = api.all("/api/v1/users").await?;
+    output::list(format, &["user_id", "username", "name", "roles", "state"], &all, |person| {
+        let cell = |name: &str| person.get(name).map(output::cell).unwrap_or_default();
+        let disabled = person.get("disabled").and_then(Value::as_bool).unwrap_or_default();
+        let state = if disabled { "disabled" } else { "enabled" };
+        vec![cell("user_id"), cell("username"), cell("name"), cell("roles"), state.to_owned()]
     })
 }
 
-async fn show(local: &Local, args: &OneArgs) -> Result<(), Failure> {
-    permit(local, "user:show").await?;
-    print(args.output.output, &find(local, &args.username).await?.user, None)
+async fn show(api: &Api, args: &OneArgs) -> Result<(), Failure> {
+    let person = find(api, &args.username).await?;
+    print(args.output.output, &api.get(&person).await?.body)
 }
 
-/// Ends everything that a person has, in the caller's transaction. Processes that serve follow within a second.
-pub(super) async fn end_everything(
-    local: &Local,
-    tx: &mut Tx,
-    user_id: &str,
-    action: &str,
-    why: Why,
-) -> Result<(), Failure> {
-    let sealer = live::sealer(&local.config.crypto.seal_keys).map_err(|e| Failure::failed(e.to_string()))?;
-    let issuer = &local.config.server.issuer;
-    let live = Live::load(local.store.clone(), sealer, issuer, Arc::new(SystemClock)).await;
-    let live = live.map_err(|e| Failure::chain(&e))?;
-    let event = |kind, outcome| local.event(kind, outcome, action, &format!("User::{user_id:?}"));
-    let on = Occasion { event: &event, why, now: local.clock.now(), rng: &local.rng };
-    accounts::end_everything(tx, &live, user_id, &on).await?.announce(&live);
-    Ok(())
+async fn assign_roles(api: &Api, args: &RolesArgs) -> Result<(), Failure> {
+    let person = find(api, &args.username).await?;
+    let body = json!({ "roles": args.roles });
+    print(args.output.output, &api.send(Method::PUT, &format!("{person}/roles"), Some(&body)).await?.body)
 }
 
-async fn set_password(local: &Local, args: &PasswordArgs) -> Result<(), Failure> {
-    let decision = permit(local, "user:update").await?;
-    let person = find(local, &args.username).await?.user;
-    let (password, made) = password_of(&args.given, &person.username, &local.rng)?;
-    let credential = credential(local, &person.user_id, &password)?;
-    let mut tx = local.store.begin().await?;
-    credentials::delete_kind(&mut tx, &person.user_id, CredentialKind::Password).await?;
-    credentials::insert(&mut tx, &credential).await?;
-    end_everything(local, &mut tx, &person.user_id, "user:update", Why::Reset).await?;
-    local.commit(tx, &changed(local, "user:update", &person.user_id, "password_set", &decision)).await?;
-    print(args.output.output, &person, made.as_ref())
+async fn reset(api: &Api, args: &PasswordArgs, password: Option<Secret<String>>) -> Result<(), Failure> {
+    let person = find(api, &args.username).await?;
+    print(args.output.output, &set_password(api, &person, password.as_ref()).await?)
 }
 
-async fn set_disabled(local: &Local, args: &OneArgs, disabled: bool) -> Result<(), Failure> {
-    let decision = permit(local, "user:update").await?;
-    let mut stored = find(local, &args.username).await?;
-    stored.user.disabled = disabled;
-    stored.user.updated_at = local.clock.now();
-    let change = if disabled { "disabled" } else { "enabled" };
-    let mut tx = local.store.begin().await?;
-    users::update(&mut tx, &stored.user, stored.version).await?;
-    if disabled {
-        end_everything(local, &mut tx, &stored.user.user_id, "user:update", Why::Disabled).await?;
-    }
-    local.commit(tx, &changed(local, "user:update", &stored.user.user_id, change, &decision)).await?;
-    print(args.output.output, &stored.user, None)
-}
-
-async fn delete(local: &Local, args: &OneArgs) -> Result<(), Failure> {
-    let decision = permit(local, "user:delete").await?;
-    let person = find(local, &args.username).await?.user;
-    let mut tx = local.store.begin().await?;
-    end_everything(local, &mut tx, &person.user_id, "user:delete", Why::Deleted).await?;
-    if !users::delete(&mut tx, &person.user_id).await? {
-        return Err(Failure::failed(format!("`{}` was deleted by someone else meanwhile", args.username)));
-    }
-    local.commit(tx, &changed(local, "user:delete", &person.user_id, "deleted", &decision)).await?;
-    print(args.output.output, &person, None)
+async fn act(api: &Api, args: &OneArgs, method: Method, what: &str) -> Result<(), Failure> {
+    let person = find(api, &args.username).await?;
+    let body = (method == Method::POST).then(|| json!({}));
+    let path = format!("{person}{what}");
+    print(args.output.output, &api.send(method, &path, body.as_ref()).await?.body)
 }

@@ -168,8 +168,13 @@ impl Guard {
         {
             return Err(refusal.problem());
         }
-        let detail = "no policy allows this caller to do this: ask for a policy or a role";
-        let problem = Problem::new(Kind::Forbidden).detail(detail);
+        let problem = Problem::new(Kind::Forbidden).detail(match decision.denied {
+            Some(DenyReason::UnknownAction) => {
+                let action = P::ACTION;
+                format!("the policies here are older than this version and know no `{action}`: `stockade check` says what they lack")
+            }
+            _ => "no policy allows this caller to do this: ask for a policy or a role".to_owned(),
+        });
         // Who stands at the machine can read the policies anyway.
         Err(match &self.callers {
             Callers::Tokens { .. } => problem,

@@ -24,8 +24,12 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads the query string.
     pub(super) fn read(ctx: &Ctx, caller: &Caller, list: &str, query: Option<&str>) -> Result<Self, Problem> {
+        Self::of(ctx, caller, list, Query::read(query, &["limit", "cursor"]))
+    }
+
+    /// Of a query from which the list's own parameters are taken.
+    pub(super) fn of(ctx: &Ctx, caller: &Caller, list: &str, mut query: Query) -> Result<Self, Problem> {
         let bound = [caller.reference().to_string(), list.to_owned()];
-        let mut query = Query::read(query, &["limit", "cursor"]);
         let limit = query.take("limit", |text| match text.parse() {
             Ok(limit) if LIMITS.contains(&limit) => Ok(limit),
             _ => Err("write a number from 1 to 500"),

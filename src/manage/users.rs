@@ -19,6 +19,7 @@ use crate::accounts::{self, Ended, Occasion, Why};
 use crate::base::{Secret, id, rng};
 use crate::crypto::base32;
 use crate::crypto::password::{self, Password};
+use crate::http::query::Query;
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Credential, CredentialKind, Event, Outcome, Session, User, event};
 use crate::registry::{Mistake, user};
@@ -47,15 +48,25 @@ fn event_of<P: Permission>(ctx: &Ctx, may: &May<P>, user_id: &str, what: &str) -
     event.with("change", what).with("user_id", user_id)
 }
 
-/// `GET /api/v1/users`.
+/// `GET /api/v1/users`, or the one called `username`.
 pub(super) async fn list(
     may: May<ListUsers>,
     State(Shared(ctx)): State<Shared>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&ctx, &may.caller, "users", query.as_deref())?;
+    let mut query = Query::read(query.as_deref(), &["limit", "cursor", "username"]);
+    let username = query.take("username", |text| {
+        crate::model::user::fold(text).ok_or("a username has 1 to 128 characters, none of them a control character")
+    });
+    let asked = Asked::of(&ctx, &may.caller, "users", query)?;
     let mut reader = ctx.store.read().await.map_err(broken)?;
-    let rows = users::newest(&mut reader, asked.after.as_deref(), asked.limit + 1).await.map_err(broken)?;
+    let rows = match username {
+        Some(username) => {
+            users::find_by_username(&mut reader, &username).await.map(|found| found.into_iter().collect())
+        }
+        None => users::newest(&mut reader, asked.after.as_deref(), asked.limit + 1).await,
+    };
+    let rows: Vec<Stored> = rows.map_err(broken)?;
     drop(reader);
     let (response, items) = asked.answer(&ctx, rows, |row| row.user.user_id.clone(), |row| view(&row.user));
     change::read(&ctx, &may, &ListUsers::resource().name(), items);

@@ -40,6 +40,8 @@ pub enum DenyReason {
     UnknownPrincipal,
     /// The resource is not a known entity: fail closed.
     UnknownResource,
+    /// The schema has no such action, as of policies older than this version: fail closed.
+    UnknownAction,
     /// The request does not fit the schema: fail closed.
     InvalidRequest,
     /// No snapshot is loaded: fail closed.
@@ -52,12 +54,13 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, for metrics that must stand at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Forbidden,
         Self::NoPermit,
         Self::ForbidErred,
         Self::UnknownPrincipal,
         Self::UnknownResource,
+        Self::UnknownAction,
         Self::InvalidRequest,
         Self::NoSnapshot,
         Self::NoRoute,
@@ -72,6 +75,7 @@ impl DenyReason {
             Self::ForbidErred => "forbid_erred",
             Self::UnknownPrincipal => "unknown_principal",
             Self::UnknownResource => "unknown_resource",
+            Self::UnknownAction => "unknown_action",
             Self::InvalidRequest => "invalid_request",
             Self::NoSnapshot => "no_snapshot",
             Self::NoRoute => "no_route",

@@ -96,7 +96,7 @@ impl Snapshot {
         if resource.0.entity.is_none() {
             return Err(DenyReason::UnknownResource);
         }
-        let action = self.actions.get(action).ok_or(DenyReason::InvalidRequest)?;
+        let action = self.actions.get(action).ok_or(DenyReason::UnknownAction)?;
         let bundle = self.bundle(&principal.0, action, &resource.0)?;
         let context = self.context(action, given, reads.unwrap_or(bundle.reads)).ok_or(DenyReason::InvalidRequest)?;
         let (p, a, r) = (principal.0.uid.clone(), action.uid.clone(), resource.0.uid.clone());

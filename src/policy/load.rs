@@ -11,7 +11,7 @@ use super::problem::{Files, Problem};
 use super::shape::Shapes;
 use super::snapshot::{Parts, Snapshot};
 use super::step_up::StepUp;
-use super::{routes, tiers, types};
+use super::{needed, routes, tiers, types};
 
 /// Policies reach no further than the attributes and ancestors of principal and resource: what a decision is given.
 const LEVEL: u32 = 1;
@@ -29,15 +29,15 @@ pub(crate) struct Place {
 pub fn check(dir: &Path) -> Vec<Problem> {
     match Files::read(dir) {
         Ok(files) => match load(&files) {
-            Ok((_, warnings)) => warnings,
+            Ok(snapshot) => snapshot.warnings().to_vec(),
             Err(problems) => problems,
         },
         Err(problems) => problems,
     }
 }
 
-/// The snapshot and its warnings, or every problem.
-pub(crate) fn load(files: &Files) -> Result<(Snapshot, Vec<Problem>), Vec<Problem>> {
+/// The snapshot, or every problem.
+pub(crate) fn load(files: &Files) -> Result<Snapshot, Vec<Problem>> {
     let mut problems = Vec::new();
     if files.iter().map(|(_, text)| text.len()).sum::<usize>() > MOST_TEXT {
         return Err(vec![Problem::file("policies", "more than 64 MiB of text; split the deployment")]);
@@ -47,6 +47,7 @@ pub(crate) fn load(files: &Files) -> Result<(Snapshot, Vec<Problem>), Vec<Proble
     let (set, places) = policies(files, &mut problems);
     if let Some(schema) = &schema {
         validate(files, schema, &set, &places, &mut problems);
+        problems.extend(needed::lacking(files, schema));
     }
     let entities = entities(files, schema.as_ref(), &mut problems);
     let text = |name: &str| files.get(name).map(|text| (name.to_owned(), text.to_owned()));
@@ -67,7 +68,7 @@ pub(crate) fn load(files: &Files) -> Result<(Snapshot, Vec<Problem>), Vec<Proble
     problems.sort();
     problems.dedup();
     match snapshot {
-        Some(snapshot) if !problems.iter().any(Problem::is_error) => Ok((snapshot, problems)),
+        Some(snapshot) if !problems.iter().any(Problem::is_error) => Ok(snapshot.warned(problems)),
         _ => Err(problems),
     }
 }

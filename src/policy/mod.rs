@@ -23,6 +23,7 @@ mod index;
 mod issuance;
 mod load;
 mod named;
+mod needed;
 mod problem;
 mod reads;
 mod remembered;

@@ -212,7 +212,7 @@ impl Snapshot {
         action_properties: Option<&Map<String, Value>>,
         context: &WireContext<'a>,
     ) -> Result<Given<'a>, DenyReason> {
-        let known = self.actions.get(action).ok_or(DenyReason::InvalidRequest)?;
+        let known = self.actions.get(action).ok_or(DenyReason::UnknownAction)?;
         let shape = self.shapes.contexts.get(action).ok_or(DenyReason::InvalidRequest)?;
         if shape.is_empty() {
             return Ok(Given::Sent(Context::empty()));

@@ -46,6 +46,7 @@ pub struct Snapshot {
     places: BTreeMap<String, Place>,
     files: Files,
     digest: Arc<str>,
+    warnings: Vec<Problem>,
 }
 
 /// An action of the schema.
@@ -100,7 +101,7 @@ impl Snapshot {
     /// # Errors
     /// Every problem, when one of them is an error.
     pub fn from_files(files: &Files) -> Result<Arc<Self>, Vec<Problem>> {
-        load::load(files).map(|(snapshot, _)| Arc::new(snapshot))
+        load::load(files).map(Arc::new)
     }
 
     /// Loads the shipped policies, [`super::embedded`].
@@ -182,6 +183,15 @@ impl Snapshot {
         &self.files
     }
 
+    /// What is odd about it, though it holds: sorted by place.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    pub(crate) fn warned(self, warnings: Vec<Problem>) -> Self {
+        Self { warnings, ..self }
+    }
+
     /// Puts the parts together; what only shows then is added to `problems`.
     pub(crate) fn assemble(parts: Parts<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
         let Parts { schema, set, entities, routes, tiers, wire, shapes, digest, places, files } = parts;
@@ -240,6 +250,7 @@ impl Snapshot {
             serial,
             places,
             digest,
+            warnings: Vec::new(),
         })
     }
 }

@@ -511,6 +511,7 @@ impl Label for Option<DenyReason> {
         Some(DenyReason::ForbidErred),
         Some(DenyReason::UnknownPrincipal),
         Some(DenyReason::UnknownResource),
+        Some(DenyReason::UnknownAction),
         Some(DenyReason::InvalidRequest),
         Some(DenyReason::NoSnapshot),
         Some(DenyReason::NoRoute),

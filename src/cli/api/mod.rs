@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::local::Local;
 use crate::app::Inside;
 use crate::base::{SystemClock, SystemRng};
+use crate::model::DenyReason;
 use remote::Remote;
 
 pub(super) use discovery::{Metadata, place, plain};
@@ -172,11 +173,11 @@ impl Api {
     }
 
     /// Ends what was opened; what follows answers is written. The first failure is told.
-    pub(super) async fn close(self, done: Result<(), Failure>) -> Result<(), Failure> {
+    pub(super) async fn close<T>(self, done: Result<T, Failure>) -> Result<T, Failure> {
         let Self::Inside(local, inside) = self else { return done };
         let finished = inside.finish().await;
         local.store.close().await;
-        done.and(finished.map_err(Failure::from))
+        done.and_then(|done| finished.map(|()| done).map_err(Failure::from))
     }
 }
 
@@ -193,6 +194,16 @@ pub(super) fn segment(text: &str) -> String {
     out
 }
 
+/// A denial of the operator, and what says more about it.
+pub(super) fn may_not(principal: &str, action: &str, reason: &str, policies: &str) -> Failure {
+    let next = if reason == DenyReason::UnknownAction.as_str() {
+        "the policies are older than this version: `stockade check` says what they lack"
+    } else {
+        "`stockade policy explain` says what would allow it"
+    };
+    Failure::failed(format!("{principal} may not `{action}`: {reason}{policies}; {next}"))
+}
+
 /// A refusal in the words of the command line.
 fn refusal(status: u16, body: &Value) -> Failure {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
@@ -202,9 +213,7 @@ fn refusal(status: u16, body: &Value) -> Failure {
         let policies: Vec<_> = policies.filter_map(Value::as_str).collect();
         let policies = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
         let reason = text("reason").unwrap_or_default();
-        return Failure::failed(format!(
-            "{principal} may not `{action}`: {reason}{policies}; `stockade policy explain` says what would allow it"
-        ));
+        return may_not(principal, action, reason, &policies);
     }
     match status {
         400 | 413 | 415 | 422 | 428 => {

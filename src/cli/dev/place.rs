@@ -5,17 +5,18 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::super::api::{Api, At};
 use super::super::failure::Failure;
 use super::super::init;
 use super::super::local::Local;
 use super::super::user;
-use crate::base::{Clock as _, Secret, id};
+use crate::base::{Clock as _, Secret};
 use crate::config;
 use crate::crypto::password::{self, Password};
 use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::{b64url, compare};
 use crate::model::client::ClientSecret;
-use crate::model::{AuthMethod, Client, CredentialKind, GrantType, Outcome, User, event};
+use crate::model::{AuthMethod, Client, CredentialKind, GrantType, Outcome, event};
 use crate::policy::Resource;
 use crate::store::{clients, credentials, findings, users};
 
@@ -252,25 +253,10 @@ impl Place {
             local.store.close().await;
             return Ok(Secret::new(kept));
         }
-        let now = local.clock.now();
-        let action = if found.is_some() { "user:update" } else { "user:create" };
-        let decision = local.permit(event::kind::USER_CHANGED, action, &Resource::user_registry()).await?;
-        let made = user::generated(&local.rng);
-        let typed = Password::new(made.expose().clone()).map_err(|e| Failure::failed(e.to_string()))?;
-        let mut tx = local.store.begin().await?;
-        let user_id = match found {
-            Some(stored) => stored.user.user_id,
-            None => {
-                let new = User::new(id::new("usr", now, &local.rng), DEMO_USER.to_owned(), now);
-                users::insert(&mut tx, &new).await?;
-                new.user_id
-            }
-        };
-        credentials::delete_kind(&mut tx, &user_id, CredentialKind::Password).await?;
-        credentials::insert(&mut tx, &user::credential(&local, &user_id, &typed)?).await?;
-        local.commit(tx, &user::changed(&local, action, &user_id, "demo", &decision)).await?;
         local.store.close().await;
-        Ok(made)
+        let api = Api::open(&At { config: Some(file), ..At::default() }).await?;
+        let made = user::with_new_password(&api, DEMO_USER, found.is_some()).await;
+        api.close(made).await
     }
 
     /// Writes `dev.env`, whole or not at all, for its owner's eyes.

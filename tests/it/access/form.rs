@@ -121,7 +121,7 @@ async fn what_policies_cannot_know_is_false_at_200_with_a_reason() {
         ("/subject/type", json!("Stockade::Client"), "unknown_principal"),
         ("/resource/id", json!("record-3"), "unknown_resource"),
         ("/resource/type", json!("table"), "unknown_resource"),
-        ("/action/name", json!("explode"), "invalid_request"),
+        ("/action/name", json!("explode"), "unknown_action"),
         ("/action/name", json!("audit:search"), "invalid_request"),
         ("/action/name", json!("delete"), "no_permit"),
         ("/subject/properties", json!({ "role": 7 }), "invalid_request"),

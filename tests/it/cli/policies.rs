@@ -53,3 +53,20 @@ fn while_the_policies_do_not_load_the_command_line_decides_by_the_shipped_ones_a
     assert!(said.err.contains("guard/core.cedar:1") && said.err.contains("inside this binary"), "{said:?}");
     assert_eq!(place.json(&["audit", "query", "--action", "client:disable"]).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn policies_older_than_the_binary_are_told_apart_and_what_they_do_not_know_is_denied() {
+    let place = Place::new();
+    place.json(&["user", "create", "ada"]);
+    let schema = place.path().join("policies/schema/core.cedarschema");
+    let text = std::fs::read_to_string(&schema).unwrap();
+    std::fs::write(&schema, text.replace("\"user:disable\", ", "")).unwrap();
+    let said = place.run(&["check"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("schema/core.cedarschema: warning: the schema lacks `user:disable`,"), "{said:?}");
+    let said = place.run(&["user", "disable", "ada"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("may not `user:disable`: unknown_action; the policies are older"), "{said:?}");
+    assert_eq!(place.json(&["user", "show", "ada"])["disabled"], serde_json::json!(false));
+    assert_eq!(place.json(&["user", "enable", "ada"])["disabled"], serde_json::json!(false), "the rest works");
+}

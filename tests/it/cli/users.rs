@@ -42,7 +42,7 @@ fn a_given_password_is_not_printed_and_a_short_one_not_taken() {
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.out.contains("correct horse"), "{said:?}");
     let said = place.run_with(&["user", "set-password", "ada", "--password-stdin"], "short\n");
-    assert_eq!(said.code, 1, "{said:?}");
+    assert_eq!(said.code, 2, "{said:?}");
     assert_eq!(place.run(&["user", "set-password", "ada"]).code, 0);
 }
 
@@ -56,7 +56,9 @@ async fn people_are_listed_disabled_enabled_and_deleted() {
         let all = list.as_array().unwrap().iter();
         all.map(|user| user["username"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&place.json(&["user", "list"])), ["ada", "bob"]);
+    assert_eq!(names(&place.json(&["user", "list"])), ["bob", "ada"]);
+    assert_eq!(place.json(&["user", "assign-roles", "ada", "--role", "auditor"])["roles"], json!(["auditor"]));
+    assert_eq!(place.json(&["user", "assign-roles", "Ada"])["roles"], json!([]));
     assert_eq!(place.json(&["user", "disable", "ada"])["disabled"], json!(true));
     assert_eq!(place.json(&["user", "enable", "ada"])["disabled"], json!(false));
     place.json(&["user", "delete", "ada"]);
@@ -98,4 +100,34 @@ async fn an_erased_person_is_in_no_row_and_no_entry_and_the_log_still_verifies()
     let again = place.run(&["user", "erase", &ada]);
     assert_eq!((again.code, again.err.contains("nothing is known")), (1, true), "{again:?}");
     assert_eq!(place.run(&["user", "erase", "bob"]).code, 2);
+}
+
+#[test]
+fn each_act_is_decided_and_recorded_under_its_own_action() {
+    let place = Place::new();
+    for arguments in [
+        &["user", "create", "ada", "--role", "auditor"][..],
+        &["user", "assign-roles", "ada"],
+        &["user", "set-password", "ada"],
+        &["user", "disable", "ada"],
+        &["user", "enable", "ada"],
+        &["user", "delete", "ada"],
+    ] {
+        place.json(arguments);
+    }
+    let events = place.json(&["audit", "query", "--kind", "user.changed"]);
+    let actions: Vec<_> = events.as_array().unwrap().iter().rev().map(|e| e["action"].as_str().unwrap()).collect();
+    let expected =
+        ["user:create", "user:assign-roles", "user:set-password", "user:disable", "user:enable", "user:delete"];
+    assert_eq!(actions, expected);
+    // Who may change names may not shut anybody out.
+    let guard = "@id(\"guard.names\")\nforbid (principal, action, resource is Stockade::UserRegistry)\n\
+         unless { [Stockade::Action::\"user:list\", Stockade::Action::\"user:create\", Stockade::Action::\"user:update\"]\
+         .contains(action) };\n";
+    std::fs::write(place.path().join("policies/guard/names.cedar"), guard).unwrap();
+    place.json(&["user", "create", "bob"]);
+    for act in ["disable", "enable", "set-password", "delete", "assign-roles"] {
+        let said = place.run(&["user", act, "bob"]);
+        assert!(said.code == 1 && said.err.contains(&format!("`user:{act}`: forbidden (guard.names)")), "{said:?}");
+    }
 }

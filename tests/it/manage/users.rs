@@ -206,3 +206,16 @@ async fn people_are_listed_newest_first() {
         assert_eq!((names(&rest), &rest["next_cursor"]), (vec![json!("a")], &Value::Null));
     }
 }
+
+#[tokio::test]
+async fn a_person_is_found_by_name_however_it_is_typed() {
+    for stage in stages().await {
+        let (_, ada) = ada(&stage).await;
+        stage.post("/api/v1/users", json!({ "username": "bob" })).await;
+        let found = stage.get("/api/v1/users?username=ADA").await;
+        let items = found.body["items"].as_array().unwrap();
+        assert_eq!((items.len(), &items[0]["user_id"]), (1, &ada["user_id"]), "{}", stage.name);
+        assert_eq!(stage.get("/api/v1/users?username=nobody").await.body["items"], json!([]));
+        assert_eq!(stage.get("/api/v1/users?username=a%00").await.problem(), (400, "invalid-parameter"));
+    }
+}

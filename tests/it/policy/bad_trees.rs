@@ -1,6 +1,8 @@
 //! A broken tree: every problem at once, each at its place, and nothing of it in force.
 
-use stockade::policy::{self, Files, Snapshot, embedded};
+use stockade::base::Timestamp;
+use stockade::model::DenyReason;
+use stockade::policy::{self, Facts, Files, Principal, Question, Resource, Snapshot, embedded};
 
 /// The shipped tree with some files replaced or added.
 fn with(changes: &[(&str, &str)]) -> Result<(), Vec<String>> {
@@ -191,4 +193,33 @@ fn a_tier_that_is_named_but_not_declared_and_tiers_that_nobody_gets_are_warnings
     assert_eq!(problems[0].to_string(), expected);
     assert!(Snapshot::load(dir.path()).is_ok(), "warnings stop nothing");
     assert!(policy::check(&dir.path().join("nowhere")).iter().any(policy::Problem::is_error));
+}
+
+#[test]
+fn a_schema_older_than_the_binary_loads_says_what_it_lacks_and_denies_that() {
+    let core = embedded().iter().find(|(path, _)| *path == "schema/core.cedarschema").expect("shipped").1;
+    let older = core.replace("\"user:set-password\",\n", "\n").replace(", \"session:revoke\"", "");
+    let kept = embedded().iter().filter(|(path, _)| *path != "schema/core.cedarschema");
+    let snapshot =
+        Snapshot::from_files(&Files::new(kept.chain([&("schema/core.cedarschema", older.as_str())]).copied()));
+    let snapshot = snapshot.expect("it loads");
+    let warnings: Vec<_> = snapshot.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    let says = "schema/core.cedarschema: warning: the schema lacks `session:revoke`, `user:set-password`, which";
+    assert!(warnings[0].starts_with(says), "{warnings:#?}");
+    let facts = Facts::at(Timestamp::from_secs(1_800_000_000));
+    let (principal, resource) = (Principal::operator("local"), Resource::user_registry());
+    let denied = |action| {
+        snapshot.decide(&Question { principal: &principal, action, resource: &resource, facts: &facts }).denied
+    };
+    assert_eq!(denied("user:set-password"), Some(DenyReason::UnknownAction));
+    assert_eq!(denied("user:disable"), None);
+    assert!(Snapshot::embedded().expect("loads").warnings().is_empty());
+}
+
+#[test]
+fn a_tree_that_declares_nothing_of_ours_lacks_nothing() {
+    let schema = "namespace Shop { entity User; entity Basket; action \"basket:see\" appliesTo { principal: User, resource: Basket }; }";
+    let snapshot = Snapshot::from_files(&Files::new([("schema/shop.cedarschema", schema)])).expect("it loads");
+    assert!(snapshot.warnings().is_empty(), "{:?}", snapshot.warnings());
 }

@@ -118,7 +118,7 @@ fn a_request_that_does_not_fit_the_schema_is_denied() {
     let snapshot = snapshot(r#"@id("open") permit (principal, action, resource is Stockade::Doc) when { true };"#);
     let ada = snapshot.subject("user", "ada", None).expect("fits");
     let row = snapshot.object("kept", "row", None).expect("fits");
-    assert_eq!(denied(&snapshot, &ada, "doc:unheard-of", &row), Some(DenyReason::InvalidRequest));
+    assert_eq!(denied(&snapshot, &ada, "doc:unheard-of", &row), Some(DenyReason::UnknownAction));
     // The context lacks what this action demands.
     assert_eq!(denied(&snapshot, &ada, "doc:own", &row), Some(DenyReason::InvalidRequest));
     // The type is wrong for the action.
