@@ -68,6 +68,7 @@ impl Inside {
             cursors: cursors(),
             site: Site::of(config),
             rotation: live::keys::settings_of(&config.oauth),
+            oauth: config.oauth.clone(),
             live: OnceCell::new(),
         });
         let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };

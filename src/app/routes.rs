@@ -205,6 +205,7 @@ fn manage(parts: &Parts, guard: Arc<Guard>) -> Router {
         cursors: cursors(parts),
         site: Site::of(&parts.config),
         rotation: parts.rotation.clone(),
+        oauth: parts.config.oauth.clone(),
         live: OnceCell::new_with(Some(Arc::clone(&parts.live))),
     })
 }

@@ -116,13 +116,14 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Client(command) => return block_on(client::run(command, &cli.at.settled(matches)?)),
         Command::User(command) => return block_on(user::run(command, &cli.at.settled(matches)?)),
         Command::Key(command) => return block_on(key::run(&command, &cli.at.settled(matches)?)),
+        Command::Token(command) => return block_on(token::run(command, &cli.at.settled(matches)?)),
         Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
         command => command,
     };
     cli.at.store_only(matches, matches.subcommand_name().unwrap_or_default())?;
     let config = cli.at.config.as_deref();
     match command {
-        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Login(_) => Ok(()),
+        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) | Command::Login(_) => Ok(()),
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args, config),
         Command::Init(args) => init::run(&args),
@@ -131,7 +132,6 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Migrate(args) => block_on(migrate::run(&args, config)),
         Command::Backup(args) => block_on(backup::run(&args, config)),
         Command::Policy(command) => policy::run(&command, config),
-        Command::Token(command) => block_on(token::run(command, config)),
         Command::Audit(command) => block_on(audit::run(&command, config)),
         Command::Doctor(args) => block_on(doctor::run(&args, config)),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),

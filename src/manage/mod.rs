@@ -10,14 +10,17 @@
 //! GET DELETE             /api/v1/users/{id}/sessions     DELETE …/sessions/{session_id}
 //! GET                    /api/v1/keys
 //! POST                   /api/v1/keys/rotate, /api/v1/keys/{kid}/retire
+//! POST                   /api/v1/tokens     POST /api/v1/tokens/introspect | revoke | explain
 //! ```
 
 mod change;
 mod clients;
+mod explain;
 mod keys;
 mod page;
 mod permissions;
 mod sent;
+mod tokens;
 mod users;
 
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use axum::extract::FromRef;
 use axum::routing::{delete, get, post, put};
 use tokio::sync::OnceCell;
 
+use crate::config;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::http::{Cursors, Guard, Kind, Problem};
@@ -49,6 +53,8 @@ pub struct Ctx {
     pub site: Site,
     /// How signing keys live.
     pub rotation: rotation::Settings,
+    /// How tokens look and live.
+    pub oauth: config::Oauth,
     /// What this process holds in memory; not yet loaded in a command.
     pub live: OnceCell<Arc<Live>>,
 }
@@ -102,5 +108,9 @@ pub fn router(ctx: Ctx) -> Router {
         .route("/api/v1/keys", get(keys::list))
         .route("/api/v1/keys/rotate", post(keys::rotate))
         .route("/api/v1/keys/{kid}/retire", post(keys::retire))
+        .route("/api/v1/tokens", post(tokens::issue))
+        .route("/api/v1/tokens/introspect", post(tokens::introspect))
+        .route("/api/v1/tokens/revoke", post(tokens::revoke))
+        .route("/api/v1/tokens/explain", post(explain::explain))
         .with_state(Shared(Arc::new(ctx)))
 }

@@ -9,14 +9,17 @@ static CLIENTS: LazyLock<Resource> = LazyLock::new(Resource::client_registry);
 static USERS: LazyLock<Resource> = LazyLock::new(Resource::user_registry);
 static KEYS: LazyLock<Resource> = LazyLock::new(Resource::key_store);
 
+static TOKENS: LazyLock<Resource> = LazyLock::new(Resource::token_store);
+static LOG: LazyLock<Resource> = LazyLock::new(Resource::audit_log);
+
 macro_rules! permissions {
-    ($($(#[$meta:meta])* $name:ident = $action:literal on $resource:ident;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident = $action:literal on $resource:ident by $scope:literal;)+) => {$(
         $(#[$meta])*
         pub(super) struct $name;
 
         impl Permission for $name {
             const ACTION: &'static str = $action;
-            const SCOPE: &'static str = "admin";
+            const SCOPE: &'static str = $scope;
 
             fn resource() -> &'static Resource {
                 &$resource
@@ -27,47 +30,55 @@ macro_rules! permissions {
 
 permissions! {
     /// Reading the list of clients.
-    ListClients = "client:list" on CLIENTS;
+    ListClients = "client:list" on CLIENTS by "admin";
     /// Reading one.
-    ShowClient = "client:show" on CLIENTS;
+    ShowClient = "client:show" on CLIENTS by "admin";
     /// Registering one.
-    CreateClient = "client:create" on CLIENTS;
+    CreateClient = "client:create" on CLIENTS by "admin";
     /// Changing what one may do.
-    UpdateClient = "client:update" on CLIENTS;
+    UpdateClient = "client:update" on CLIENTS by "admin";
     /// Giving one a new secret.
-    RotateClient = "client:rotate" on CLIENTS;
+    RotateClient = "client:rotate" on CLIENTS by "admin";
     /// Shutting one out.
-    DisableClient = "client:disable" on CLIENTS;
+    DisableClient = "client:disable" on CLIENTS by "admin";
     /// Letting one in again.
-    EnableClient = "client:enable" on CLIENTS;
+    EnableClient = "client:enable" on CLIENTS by "admin";
     /// Removing one.
-    DeleteClient = "client:delete" on CLIENTS;
+    DeleteClient = "client:delete" on CLIENTS by "admin";
     /// Reading the list of people.
-    ListUsers = "user:list" on USERS;
+    ListUsers = "user:list" on USERS by "admin";
     /// Reading one.
-    ShowUser = "user:show" on USERS;
+    ShowUser = "user:show" on USERS by "admin";
     /// Adding one.
-    CreateUser = "user:create" on USERS;
+    CreateUser = "user:create" on USERS by "admin";
     /// Changing what one is called.
-    UpdateUser = "user:update" on USERS;
+    UpdateUser = "user:update" on USERS by "admin";
     /// Giving one roles.
-    AssignRoles = "user:assign-roles" on USERS;
+    AssignRoles = "user:assign-roles" on USERS by "admin";
     /// Giving one a password.
-    SetPassword = "user:set-password" on USERS;
+    SetPassword = "user:set-password" on USERS by "admin";
     /// Shutting one out.
-    DisableUser = "user:disable" on USERS;
+    DisableUser = "user:disable" on USERS by "admin";
     /// Letting one in again.
-    EnableUser = "user:enable" on USERS;
+    EnableUser = "user:enable" on USERS by "admin";
     /// Removing one.
-    DeleteUser = "user:delete" on USERS;
+    DeleteUser = "user:delete" on USERS by "admin";
     /// Reading where one is signed in.
-    ListSessions = "session:list" on USERS;
+    ListSessions = "session:list" on USERS by "admin";
     /// Signing one out.
-    RevokeSessions = "session:revoke" on USERS;
+    RevokeSessions = "session:revoke" on USERS by "admin";
     /// Reading the list of signing keys.
-    ListKeys = "key:list" on KEYS;
+    ListKeys = "key:list" on KEYS by "admin";
     /// Making the next one.
-    RotateKeys = "key:rotate" on KEYS;
+    RotateKeys = "key:rotate" on KEYS by "admin";
     /// Ending one.
-    RetireKey = "key:retire" on KEYS;
+    RetireKey = "key:retire" on KEYS by "admin";
+    /// Issuing an access token for a client.
+    MintToken = "token:mint" on TOKENS by "admin";
+    /// Reading what one says.
+    InspectToken = "token:inspect" on TOKENS by "admin";
+    /// Ending one.
+    RevokeToken = "token:revoke" on TOKENS by "admin";
+    /// Reading why one was issued or refused, which the log tells.
+    ExplainToken = "audit:search" on LOG by "audit:read";
 }

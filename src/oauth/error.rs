@@ -114,7 +114,7 @@ impl Error {
     }
 
     /// The `error_description` member: printable ASCII without quotes and backslashes (RFC 6749 5.2).
-    fn description(self) -> &'static str {
+    pub(super) fn description(self) -> &'static str {
         match self {
             Self::Method("POST") => "use POST",
             Self::Method(_) => "use GET",

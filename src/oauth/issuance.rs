@@ -105,6 +105,7 @@ pub(super) fn decide(
     };
     let wanted = scopes.join(" ");
     let facts = Facts::at(asked.now).scopes(&wanted).client(&client.client.client_id).address(asked.info.address);
+    asked.showed(&facts);
     let start = ctx.clock.monotonic_ns();
     let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
     ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
@@ -144,6 +145,7 @@ pub(super) fn decide_for(
         client: &client.client.client_id,
         ..Facts::at(asked.now).scopes(&of_client.scope).address(asked.info.address)
     };
+    asked.showed(&facts);
     let start = ctx.clock.monotonic_ns();
     let said = snapshot.issuance(&person.user.principal, grant.as_str(), &target.entity, &scopes, &facts);
     ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));

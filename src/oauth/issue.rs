@@ -177,12 +177,12 @@ impl Minted {
         if let Some(alg) = self.alg {
             event = event.with("alg", alg.as_str());
         }
+        event = asked.explained(event.with("client_id", token.client_id.as_str()));
         // Who acts through others is the principal itself; a person is where a client acts for them.
         if token.act.is_some() {
             event = event.with("sub", token.sub.as_str());
         } else if !token.is_client() {
             event.principal = Some(crate::model::PrincipalRef::new("User", token.sub.as_str()));
-            event = event.with("client_id", token.client_id.as_str());
         }
         match &token.gid {
             Some(gid) => event.with("gid", gid.as_str()),

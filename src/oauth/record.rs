@@ -3,17 +3,35 @@
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-use super::Server;
 use super::error::Error;
+use super::form::Form;
+use super::{Server, scope};
 use crate::base::Timestamp;
+use crate::crypto::secret_text;
 use crate::http::Info;
 use crate::live::LiveClient;
 use crate::model::event::kind;
-use crate::model::{Decision, DenyReason, Event, Outcome};
+use crate::model::{Decision, DenyReason, Event, GrantType, Outcome};
 use crate::policy::{Facts, Principal, Resource, WireContext};
 use crate::telemetry::labels::Point;
+
+/// Longest text of a request that is kept in an event, in bytes.
+const LONGEST: usize = 256;
+
+/// What an issuance turned on, as far as it is known by now: told in its event, whatever comes of it.
+#[derive(Debug, Default)]
+struct Told {
+    grant: Option<GrantType>,
+    scope: Option<String>,
+    resource: Option<String>,
+    person: Option<String>,
+    acr: u8,
+    auth_age_secs: u32,
+    risk: u8,
+}
 
 /// One request, as far as events are concerned.
 #[derive(Debug)]
@@ -29,12 +47,60 @@ pub(super) struct Asked<'a> {
     pub(super) key: OnceLock<String>,
     /// What the answer gives for the next proof.
     pub(super) nonce: OnceLock<HeaderValue>,
+    told: Mutex<Told>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn new(server: &'a Server, info: Info, action: &'static str) -> Self {
         let now = server.ctx.clock.now();
-        Self { server, info, now, action, client: OnceLock::new(), key: OnceLock::new(), nonce: OnceLock::new() }
+        let (client, key, nonce) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { server, info, now, action, client, key, nonce, told: Mutex::default() }
+    }
+
+    /// What the request of a known client asks for. Words that no client should send are left out: they may be secrets.
+    pub(super) fn asks(&self, client: &LiveClient, grant: GrantType, form: &Form<'_>) {
+        let mut told = self.told.lock();
+        told.grant = Some(grant);
+        if let Some(text) = form.get("scope") {
+            let registered = |word: &str| client.client.scopes.iter().any(|known| known == word);
+            let words = text.split(' ').map(|word| if registered(word) || is_telling(word) { word } else { "?" });
+            told.scope = Some(bounded(words.collect::<Vec<_>>().join(" ")));
+        }
+        let resource = form.all("resource").next();
+        told.resource = resource.filter(|uri| is_telling(uri) && !uri.contains(['?', '@'])).map(str::to_owned);
+    }
+
+    /// Whom the grant speaks for.
+    pub(super) fn speaks_for(&self, user_id: &str) {
+        self.told.lock().person = Some(user_id.to_owned());
+    }
+
+    /// What the policies were shown.
+    pub(super) fn showed(&self, facts: &Facts<'_>) {
+        let mut told = self.told.lock();
+        told.acr = facts.acr;
+        told.auth_age_secs = facts.auth_age_secs;
+        told.risk = facts.ambient.risk_level;
+    }
+
+    /// The event with what is known of the issuance.
+    pub(super) fn explained(&self, mut event: Event) -> Event {
+        let told = self.told.lock();
+        let texts = [
+            ("grant", told.grant.map(GrantType::as_str)),
+            ("requested_scope", told.scope.as_deref()),
+            ("requested_resource", told.resource.as_deref()),
+            ("sub", told.person.as_deref()),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                event = event.with(name, text);
+            }
+        }
+        if told.acr > 0 {
+            event = event.with("acr", told.acr).with("auth_age_secs", told.auth_age_secs);
+        }
+        if told.risk > 0 { event.with("risk", told.risk) } else { event }
     }
 
     /// Thumbprint of the key that was proven: what tokens are bound to, and what a bound grant must equal.
@@ -71,6 +137,21 @@ impl<'a> Asked<'a> {
         event.action = Some(Arc::from(self.action));
         event
     }
+}
+
+/// Whether a word of a request says something about it and is nothing that was given to somebody: no token, no code, no key.
+fn is_telling(word: &str) -> bool {
+    let shaped = !word.is_empty() && word.bytes().all(scope::is_scope_char);
+    shaped
+        && word.len() <= 96
+        && word.split('.').count() < 6
+        && !word.starts_with("eyJ")
+        && secret_text::check(word).is_none()
+}
+
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST));
+    text
 }
 
 /// A request that is refused, with what is known about it by then.
@@ -117,6 +198,15 @@ impl Refusal {
         }
         event.resource = self.resource;
         let audit = &asked.server.ctx.audit;
+        if self.proven && refused == kind::TOKEN_REFUSED {
+            event = asked.explained(event).with("error", self.error.code()).with("detail", self.error.description());
+            if let Some(client) = &self.client {
+                event = event.with("client_id", client.client.client_id.as_str());
+            }
+            if event.snapshot.is_none() {
+                event.snapshot = asked.server.ctx.engine.snapshot().map(|snapshot| Arc::clone(snapshot.digest()));
+            }
+        }
         // Asking for a nonce and waiting for a person are steps of the protocol, and come as often as clients like.
         let step = matches!(self.error, Error::UseDpopNonce | Error::AuthorizationPending | Error::SlowDown);
         if self.proven && !limited && !step {

@@ -54,6 +54,7 @@ async fn answer(asked: &Asked<'_>, request: Request) -> Result<Response, Refusal
     limit::client(server, &client.client.client_id).map_err(|secs| Error::RateLimited(secs).to(&client))?;
     let name = form.get("grant_type").ok_or_else(|| Error::InvalidRequest("grant_type is missing").to(&client))?;
     let grant = GrantType::parse(name).ok_or_else(|| Error::UnsupportedGrantType.to(&client))?;
+    asked.asks(&client, grant, &form);
     if !client.client.grants.contains(&grant) {
         return Err(Error::UnauthorizedClient.to(&client));
     }

@@ -57,6 +57,7 @@ pub(super) async fn mint(
     asks: &Asks,
 ) -> Result<Made, Refusal> {
     let ctx = &asked.server.ctx;
+    asked.speaks_for(&grant.user_id);
     let found = ctx.live.user(&grant.user_id).await.map_err(|error| unavailable(&error).to(client))?;
     let Some(user) = found.filter(|user| !user.user.disabled) else {
         return Err(Error::InvalidGrant("the person is gone or disabled").to(client));

@@ -40,6 +40,7 @@ pub(super) async fn grant(asked: &Asked<'_>, client: &Arc<LiveClient>, form: &Fo
     if !subject.aud.iter().any(|aud| client.client.serves.contains(aud)) {
         return Err(Error::InvalidRequest("the subject token is not for a resource that this client serves").to(client));
     }
+    asked.speaks_for(&subject.sub);
     let target = target(asked, client, form).map_err(|error| error.to(client))?;
     let about = |error: Error| Refusal { resource: Some(Arc::clone(&target.uri)), ..error.to(client) };
     let act = actor(client, &subject).map_err(about)?;
@@ -136,6 +137,7 @@ fn decide(
         return nothing(decision);
     };
     let facts = Facts::of_token(subject, asked.now).address(asked.info.address);
+    asked.showed(&facts);
     let said = Map::from_iter([
         ("subject".to_owned(), Value::from(principal.reference().to_string())),
         ("audiences".to_owned(), subject.aud.clone().into()),

@@ -89,3 +89,42 @@ fn what_is_no_token_is_not_active_and_nothing_to_revoke() {
     }
     assert_eq!(place.run_with(&["token", "introspect"], " \n").code, 2);
 }
+
+#[test]
+fn a_token_is_explained_for_people_and_for_programs() {
+    let place = place();
+    let issued = place.json(&["token", "issue", "--client", "app", "--scope", "a"]);
+    let (jti, token) = (issued["jti"].as_str().unwrap(), issued["access_token"].as_str().unwrap());
+    let said = place.run(&["token", "explain", jti]);
+    assert_eq!(said.code, 0, "{said:?}");
+    for line in
+        ["verdict", "issued", "tokens.scope.registered: it is given the scopes it registered", "(in force)", jti]
+    {
+        assert!(said.out.contains(line), "{line}: {said:?}");
+    }
+    let by_token = place.run_with(&["token", "explain", "--output", "json"], token);
+    assert_eq!(parsed(&by_token.out)[0]["jti"], jti);
+    assert!(!by_token.out.contains(token));
+
+    place.json(&["client", "disable", "app"]);
+    assert_eq!(place.run(&["token", "issue", "--client", "app"]).code, 1);
+    let refused = place.json(&["audit", "query", "--kind", "token.refused"]);
+    let told = place.json(&["token", "explain", refused[0]["request_id"].as_str().unwrap()]);
+    assert_eq!(
+        (&told[0]["verdict"], &told[0]["policies"][0]["id"]),
+        (&"refused".into(), &"guard.disabled.client".into())
+    );
+
+    // Other policies are in force by now: what decided then is still told, by its name.
+    std::fs::write(
+        place.path().join("policies/guard/x.cedar"),
+        "@id(\"guard.x\")\nforbid (principal == Stockade::User::\"x\", action, resource);\n",
+    )
+    .unwrap();
+    let said = place.run(&["token", "explain", jti]);
+    assert!(said.out.contains("tokens.scope.registered") && said.out.contains("(no longer in force)"), "{said:?}");
+    let nobody = place.run(&["token", "explain", "at_01J9ZZZZZZZZZZZZZZZZZZZZZZ"]);
+    assert!(nobody.code == 1 && nobody.err.contains("issued elsewhere, or never"), "{nobody:?}");
+    assert_eq!(place.run(&["token", "revoke", jti]).code, 0, "by its id");
+    assert_eq!(place.run_with(&["token", "introspect"], token).code, 1);
+}

@@ -121,3 +121,36 @@ async fn a_client_with_a_key_signs_its_requests() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_request_is_explained_at_the_server_by_the_id_that_its_client_was_told() {
+    let stage = Stage::dev().await;
+    let refused = stage
+        .send(stage.form_as(
+            "READER",
+            "/oauth/token",
+            &[("grant_type", "client_credentials"), ("scope", "notes:write")],
+        ))
+        .await;
+    assert_eq!(refused.status, 400);
+    let request_id = refused.header("x-request-id");
+    for json in [false, true] {
+        let arguments = ["token", "explain", request_id, "--output", if json { "json" } else { "table" }];
+        let secret = stage.var("AUDITOR_CLIENT_SECRET");
+        let output = as_client(&stage, stage.var("AUDITOR_CLIENT_ID"), secret, &arguments);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).expect("text");
+        for words in ["invalid_scope", "reader", "notes:write", "client_credentials", "127.0.0.1"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+    let token = stage.token("DEMO", None).await;
+    let told = json_of(&as_admin(&stage, &["token", "explain", &token, "--output", "json"]));
+    assert_eq!((&told[0]["verdict"], &told[0]["client_id"]), (&"issued".into(), &"demo".into()));
+    let here = stage.cli_ok(&["token", "explain", told[0]["jti"].as_str().expect("an id"), "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&here).expect("JSON")[0]["id"], told[0]["id"]);
+    assert!(as_admin(&stage, &["token", "revoke", &token]).status.success());
+    assert_eq!(code(&as_admin(&stage, &["token", "introspect", &token])), Some(1));
+    let people = json_of(&as_admin(&stage, &["user", "list", "--output", "json"]));
+    assert_eq!(people[0]["username"], "demo");
+}

@@ -36,6 +36,10 @@ async fn e13_nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is
             (Method::GET, "/api/v1/keys"),
             (Method::POST, "/api/v1/keys/rotate"),
             (Method::POST, "/api/v1/keys/x/retire"),
+            (Method::POST, "/api/v1/tokens"),
+            (Method::POST, "/api/v1/tokens/introspect"),
+            (Method::POST, "/api/v1/tokens/revoke"),
+            (Method::POST, "/api/v1/tokens/explain"),
         ] {
             let body = (method != Method::GET).then(|| json!("not even an object"));
             let none = stage.send_with(method.clone(), path, body.clone(), &[("authorization", "")]).await;
@@ -48,7 +52,7 @@ async fn e13_nobody_comes_in_without_a_token_or_without_the_scope_and_no_body_is
             stage.changes(kind::USER_CHANGED).await.is_empty() && stage.changes(kind::KEY_CHANGED).await.is_empty()
         );
         let denied = stage.events(kind::DECISION).await;
-        assert_eq!(denied.len(), 24, "each refusal of a known caller is recorded");
+        assert_eq!(denied.len(), 28, "each refusal of a known caller is recorded");
         assert!(denied.iter().all(|event| event["outcome"] == "denied" && event["reason"] == "no_permit"));
     }
 }

@@ -6,4 +6,5 @@ mod guard;
 mod idempotency;
 mod keys;
 pub(crate) mod stage;
+mod tokens;
 mod users;

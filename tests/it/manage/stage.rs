@@ -128,6 +128,7 @@ impl Stage {
             cursors: Cursors::derived(&secret),
             site: Site::of(&config),
             rotation,
+            oauth: config.oauth.clone(),
             live: OnceCell::new_with(Some(Arc::clone(&live))),
         });
         let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);

@@ -278,3 +278,32 @@ async fn issuing_a_jwt_writes_nothing_but_its_event() {
     assert!(stockade::store::tokens::find(&mut reader, &stored(&opaque)).await.unwrap().is_some());
     assert_eq!(fence.events_of("token.issued", 2).await.len(), 2);
 }
+
+#[tokio::test]
+async fn an_issuance_tells_its_facts_and_so_does_a_refusal() {
+    let fence = Fence::new().await;
+    fence.token("app", &[("scope", "notes:read"), ("resource", OTHER)]).await;
+    let issued = &fence.events_of("token.issued", 1).await[0];
+    assert_eq!(
+        issued["data"],
+        json!({
+            "jti": issued["data"]["jti"], "client_id": "app", "grant": "client_credentials", "alg": "ES256",
+            "requested_scope": "notes:read", "requested_resource": OTHER, "scope": "notes:read", "expires_in": 600,
+        })
+    );
+    let secret = stockade::crypto::secret_text::generate(
+        stockade::crypto::secret_text::Kind::AccessToken,
+        &stockade::base::SystemRng,
+    );
+    let wanted = format!("notes:read admin {} eyJhbGciOiJub25lIn0.e30.x", secret.expose());
+    assert_eq!(fence.ask("app", &[("scope", &wanted)]).await.error(), (400, "invalid_scope".to_owned()));
+    let refused = &fence.events_of("token.refused", 1).await[0];
+    assert_eq!(refused["data"]["requested_scope"], "notes:read admin ? ?", "no token is told");
+    assert_eq!(
+        (&refused["data"]["client_id"], &refused["data"]["grant"]),
+        (&json!("app"), &json!("client_credentials"))
+    );
+    assert_eq!(refused["data"]["error"], "invalid_scope");
+    assert_eq!(refused["data"]["detail"], "this client is not registered for one of the scopes");
+    assert_eq!(refused["snapshot"], issued["snapshot"], "though no policy was asked");
+}
