@@ -1,26 +1,41 @@
-//! `stockade login`: signs a person in to a server by the device flow (RFC 8628), and keeps the sign-in for other commands.
+//! `stockade login`: signs a person in to a server by the device flow (RFC 8628), and keeps the sign-in for other commands;
+//! `stockade logout` ends it.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::api::{At, Kept, Metadata, OauthError, ask_for_token, http_client, server_url, signed_in};
+use super::api::{Api, At, Kept, Metadata, OauthError, ask_for_token, http_client, server_url, signed_in};
 use super::failure::Failure;
 use super::output;
 use crate::base::{Clock as _, SystemClock};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The client that the command line is, unless --client-id names another.
-const CLIENT: &str = "stockade-cli";
+pub(super) const CLIENT: &str = "stockade-cli";
+/// What it asks for: who signs in gives what is theirs to give.
+const SCOPES: [&str; 4] = ["admin", "audit:read", "findings:read", "offline_access"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A scope to ask for
-    #[arg(long = "scope", value_name = "SCOPE", default_values = ["admin", "offline_access"])]
+    /// A scope to ask for; people give what their roles let them
+    #[arg(long = "scope", value_name = "SCOPE", default_values = SCOPES)]
     scopes: Vec<String>,
-    /// Forget the sign-in, and revoke it at the server
-    #[arg(long)]
-    forget: bool,
+    /// Register the client that this command is, once for a deployment: in the store, or at a server with --client-id
+    #[arg(long, conflicts_with = "scopes")]
+    register: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LogoutArgs {}
+
+/// What the client of this command registers where tokens are for this issuer.
+pub(super) fn registration(issuer: &str) -> Value {
+    json!({
+        "client_id": CLIENT, "client_name": "Stockade command line", "kind": "public", "auth_method": "none",
+        "grants": [GRANT, "refresh_token"], "scopes": SCOPES, "resources": [issuer], "default_resource": issuer,
+    })
 }
 
 /// RFC 8628 3.2.
@@ -40,13 +55,24 @@ const fn five() -> u64 {
     5
 }
 
+fn server_of(at: &At) -> Result<String, Failure> {
+    let missing = || Failure::usage("name the server: --server https://auth.example.com");
+    server_url(at.server.as_deref().ok_or_else(missing)?)
+}
+
+async fn register(at: &At) -> Result<(), Failure> {
+    let api = Api::open(at).await?;
+    let done = api.post("/api/v1/clients", &registration(api.issuer())).await.map(drop);
+    api.close(done).await?;
+    output::note(format!("registered `{CLIENT}`: `stockade login` works, for people with the role admin or auditor"));
+    Ok(())
+}
+
 pub(super) async fn run(args: &Args, at: &At) -> Result<(), Failure> {
-    let server =
-        at.server.as_deref().ok_or_else(|| Failure::usage("name the server: --server https://auth.example.com"))?;
-    let (server, http) = (server_url(server)?, http_client()?);
-    if args.forget {
-        return forget(&http, &server).await;
+    if args.register {
+        return register(at).await;
     }
+    let (server, http) = (server_of(at)?, http_client()?);
     let client_id = at.client_id.as_deref().unwrap_or(CLIENT);
     let metadata = Metadata::fetch(&http, &server).await?;
     let missing = || Failure::failed(format!("{server} has no device flow: ask as a client, with --client-id"));
@@ -58,8 +84,15 @@ pub(super) async fn run(args: &Args, at: &At) -> Result<(), Failure> {
         output::note(format!("or open {complete}"));
     }
     let issued = poll(&http, &metadata.token_endpoint, client_id, &device).await?;
+    // RFC 6749 5.1: without a word, everything that was asked for.
+    let given = issued.scope.clone().unwrap_or_else(|| args.scopes.join(" "));
+    let given: Vec<&str> = given.split(' ').collect();
+    let missing: Vec<&str> = args.scopes.iter().map(String::as_str).filter(|scope| !given.contains(scope)).collect();
     signed_in(&server, client_id, issued, None).write()?;
-    output::note(format!("signed in at {server}"));
+    output::note(format!("signed in at {server}, for {}", given.join(", ")));
+    if !missing.is_empty() {
+        output::note(format!("not given: {}; the policies let a role give it", missing.join(", ")));
+    }
     Ok(())
 }
 
@@ -106,6 +139,10 @@ async fn poll(
         }
     }
     Err(Failure::failed("nobody confirmed the code in time: begin again"))
+}
+
+pub(super) async fn logout(_: &LogoutArgs, at: &At) -> Result<(), Failure> {
+    forget(&http_client()?, &server_of(at)?).await
 }
 
 /// The file goes whatever the server says; what the server does not revoke dies by itself.

@@ -72,6 +72,8 @@ enum Command {
     Key(key::Command),
     /// Sign in to a server in a browser; other commands with --server then ask as you
     Login(login::Args),
+    /// End the sign-in at a server: forgotten here, revoked there
+    Logout(login::LogoutArgs),
     /// Issue, look at and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -118,12 +120,14 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Key(command) => return block_on(key::run(&command, &cli.at.settled(matches)?)),
         Command::Token(command) => return block_on(token::run(command, &cli.at.settled(matches)?)),
         Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
+        Command::Logout(args) => return block_on(login::logout(&args, &cli.at.settled(matches)?)),
         command => command,
     };
     cli.at.store_only(matches, matches.subcommand_name().unwrap_or_default())?;
     let config = cli.at.config.as_deref();
     match command {
-        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) | Command::Login(_) => Ok(()),
+        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) => Ok(()),
+        Command::Login(_) | Command::Logout(_) => Ok(()),
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args, config),
         Command::Init(args) => init::run(&args),

@@ -7,7 +7,11 @@ use serde_json::json;
 
 use super::super::failure::Failure;
 use crate::base::{Clock as _, Secret, SystemClock, SystemRng, id};
+use crate::config;
 
+/// Variables that hold what the files would.
+const SECRET: &str = "STOCKADE_CLIENT_SECRET";
+const KEY: &str = "STOCKADE_CLIENT_KEY";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client's credential.
@@ -31,14 +35,23 @@ fn read(file: &Path) -> Result<Secret<String>, Failure> {
 }
 
 impl Credential {
-    /// From one of the two files.
+    /// From one of the two files, or from the environment, where CI systems put what is secret.
     pub(in crate::cli) fn read(secret: Option<&Path>, key: Option<&Path>) -> Result<Self, Failure> {
         match (secret, key) {
             (Some(file), None) => Ok(Self::Secret(read(file)?)),
             (None, Some(file)) => Ok(Self::Key(read(file)?)),
             (Some(_), Some(_)) => Err(Failure::usage("a client has a secret or a key: give one of the two files")),
             (None, None) => {
-                Err(Failure::usage("--client-id needs --client-secret-file or --client-key-file beside it"))
+                let environment = config::environment();
+                let given = |name: &str| environment.get(name).map(|text| Secret::new(text.trim().to_owned()));
+                match (given(SECRET), given(KEY)) {
+                    (Some(secret), None) => Ok(Self::Secret(secret)),
+                    (None, Some(key)) => Ok(Self::Key(key)),
+                    (Some(_), Some(_)) => Err(Failure::usage(format!("{SECRET} and {KEY} are both set: keep one"))),
+                    (None, None) => Err(Failure::usage(format!(
+                        "--client-id needs --client-secret-file or --client-key-file beside it, or {SECRET} or {KEY} set"
+                    ))),
+                }
             }
         }
     }

@@ -114,6 +114,14 @@ impl Api {
         Ok(Self::Inside(Box::new(local), Box::new(inside)))
     }
 
+    /// Who issues the tokens of this deployment.
+    pub(super) fn issuer(&self) -> &str {
+        match self {
+            Self::Inside(local, _) => &local.config.server.issuer,
+            Self::Remote(remote) => remote.server(),
+        }
+    }
+
     /// Asks; a refusal is a failure.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let mut request = Request::builder().method(method).uri(path);

@@ -53,6 +53,8 @@ pub(in crate::cli) struct Issued {
     pub(in crate::cli) expires_in: Option<u64>,
     #[serde(default)]
     pub(in crate::cli) refresh_token: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) scope: Option<String>,
 }
 
 /// Why it did not.
@@ -115,6 +117,11 @@ impl Remote {
             None => of_person(&http, &server).await?,
         };
         Ok(Self { server, http, token })
+    }
+
+    /// Whom it asks.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Asks. A `POST` carries an idempotency key, so that it, as a `GET`, can be asked once more when the connection breaks.

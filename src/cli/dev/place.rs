@@ -5,11 +5,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use http::Method;
+use serde_json::json;
+
 use super::super::api::{Api, At};
 use super::super::failure::Failure;
-use super::super::init;
 use super::super::local::Local;
 use super::super::user;
+use super::super::{init, login};
 use crate::base::{Clock as _, Secret};
 use crate::config;
 use crate::crypto::password::{self, Password};
@@ -168,8 +171,27 @@ impl Place {
             let secret = variable(&kept, &format!("{}_CLIENT_SECRET", demo.variable)).map(Secret::new);
             all.push((demo, self.settle(&local, demo, secret).await?));
         }
+        let known = clients::find(&mut local.store.read().await?, login::CLIENT).await?;
         local.store.close().await;
+        self.settle_login(known.map(|stored| stored.client)).await?;
         Ok(all)
+    }
+
+    /// The client of `stockade login`, in step with this start's addresses.
+    async fn settle_login(&self, known: Option<Client>) -> Result<(), Failure> {
+        let issuer = self.issuer();
+        if known.as_ref().is_some_and(|client| client.default_resource == issuer) {
+            return Ok(());
+        }
+        let api = Api::open(&At { config: Some(self.config()), ..At::default() }).await?;
+        let done = match known {
+            None => api.post("/api/v1/clients", &login::registration(&issuer)).await,
+            Some(_) => {
+                let moved = json!({ "resources": [issuer], "default_resource": issuer });
+                api.send(Method::PATCH, &format!("/api/v1/clients/{}", login::CLIENT), Some(&moved)).await
+            }
+        };
+        api.close(done.map(drop)).await
     }
 
     async fn settle(

@@ -105,7 +105,8 @@ async fn a_sign_in_is_kept_for_its_owner_alone_and_used_by_other_commands() {
     assert!(!said.err.contains("access-") && !said.err.contains("refresh-"), "no token is printed: {said:?}");
     let forms = server.forms();
     assert!(
-        forms[0].contains("client_id=stockade-cli") && forms[0].contains("scope=admin+offline_access"),
+        forms[0].contains("client_id=stockade-cli")
+            && forms[0].contains("scope=admin+audit%3Aread+findings%3Aread+offline_access"),
         "{forms:?}"
     );
     assert!(forms[1].contains("device_code=the-device-code"), "{forms:?}");
@@ -153,9 +154,9 @@ async fn a_refused_sign_in_fails_and_keeps_nothing() {
 async fn a_forgotten_sign_in_is_revoked_too() {
     let (home, server) = (tempfile::tempdir().unwrap(), Server::start(&["ok"], 3600).await);
     assert_eq!(server.run(home.path(), &["login"]).await.code, 0);
-    assert_eq!(server.run(home.path(), &["login", "--forget"]).await.code, 0);
+    assert_eq!(server.run(home.path(), &["logout"]).await.code, 0);
     assert!(server.forms().last().unwrap().starts_with("revoke token=refresh-2"), "{:?}", server.forms());
     assert_eq!(std::fs::read_dir(home.path().join("stockade/logins")).unwrap().count(), 0);
-    let said = server.run(home.path(), &["login", "--forget"]).await;
+    let said = server.run(home.path(), &["logout"]).await;
     assert!(said.code == 0 && said.err.contains("nobody is signed in"), "{said:?}");
 }

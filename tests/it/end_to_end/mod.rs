@@ -9,6 +9,7 @@ mod forged_tokens;
 mod kill;
 mod leaks;
 mod load;
+mod login;
 mod nginx;
 mod operations;
 mod policies;
