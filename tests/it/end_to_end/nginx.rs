@@ -63,7 +63,7 @@ impl Nginx {
             .map(|kind| format!("{kind}_temp_path {home}/{kind};\n"))
             .concat();
         let conf = format!(
-            "{user}\ndaemon off;\npid {home}/pid;\nerror_log stderr;\nevents {{}}\n\
+            "{user}\ndaemon off;\nmaster_process off;\npid {home}/pid;\nerror_log stderr;\nevents {{}}\n\
              http {{\naccess_log off;\n{temp}{server}\n}}\n"
         );
         std::fs::write(dir.path().join("nginx.conf"), conf).expect("the configuration");
