@@ -27,6 +27,7 @@ mod next;
 mod pages;
 mod passkey;
 mod pending;
+mod qr;
 mod record;
 mod second;
 mod settings;

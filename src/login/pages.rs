@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::qr::Drawing;
 use super::words::Scope;
 use crate::http::browser::page::Frame;
 
@@ -193,6 +194,7 @@ pub(super) struct SetUpTotp<'a> {
     pub(super) replaces: bool,
     pub(super) secret: &'a str,
     pub(super) uri: &'a str,
+    pub(super) qr: Option<Drawing>,
     pub(super) setup: String,
     pub(super) back: String,
 }

@@ -15,6 +15,7 @@ use crate::http::browser::see_other;
 use crate::http::session::SignedIn;
 use crate::login::held::Held;
 use crate::login::pages::{Alert, Confirm, SetUpTotp};
+use crate::login::qr;
 use crate::login::trouble::Trouble;
 use crate::login::visit::{Posted, Visit};
 use crate::model::CredentialKind;
@@ -78,6 +79,7 @@ async fn page(visit: &Visit, signed: &SignedIn, seed: &Seed, alert: Option<Alert
         replaces: held.has(CredentialKind::Totp),
         secret: &grouped.join(" "),
         uri: uri.expose(),
+        qr: qr::draw(uri.expose()),
         setup: seal(visit, signed, seed)?,
         back: site.path("/account"),
     };
