@@ -37,6 +37,9 @@ const NO_PASSKEY: Alert = Alert::new(
     "",
 );
 
+/// Characters of a username that the form takes.
+const LONGEST_NAME: usize = 128;
+
 /// Whether there is anything left to prove.
 enum Standing {
     /// Go on.
@@ -77,11 +80,22 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Trouble> {
         Standing::Enough => Ok(see_other(&next.path(visit.site()), [])),
         Standing::Stronger(signed, wanted) => stronger(&visit, &next, &signed, wanted).await,
         Standing::SignIn(signed) => {
-            let username = signed.as_ref().map_or("", |signed| &signed.user.user.username);
+            let hint = hint(&visit, &next).await?;
+            let username = signed.as_ref().map_or(hint.as_str(), |signed| &signed.user.user.username);
             let note = signed.as_ref().map(|_| "Sign in again to go on: this needs to be sure that it is still you.");
             form(&visit, &next, username, note, None).map(Page::into_response)
         }
     }
+}
+
+/// Who the client thinks will sign in (OpenID Connect Core 3.1.2.1, `login_hint`); empty when it does not say.
+async fn hint(visit: &Visit, next: &Next) -> Result<String, Trouble> {
+    let asked = match &next.flow {
+        Some(flow) => flow.authorization(&visit.ctx().store).await?,
+        None => None,
+    };
+    let hint = asked.and_then(|asked| asked.login_hint).filter(|hint| hint.chars().count() <= LONGEST_NAME);
+    Ok(hint.unwrap_or_default())
 }
 
 /// A person is signed in, and the flow wants more: the second step, a passkey, or the way to set one up.
