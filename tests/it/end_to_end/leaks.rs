@@ -17,9 +17,9 @@ const PART: usize = 32;
 pub(super) async fn none_of(secrets: &[String], stage: &Stage) {
     let places = left_behind(stage).await;
     assert!(places.iter().any(|(name, bytes)| name.ends_with(".db") && !bytes.is_empty()), "no database was searched");
-    // What is there is found: a kind of event, in the log and in its database.
-    let control = found(&["token.issued".to_owned()], &places);
-    for place in ["audit export", "audit.db"] {
+    // What is there is found: a grant, in the log's export and among what clients are registered for.
+    let control = found(&["client_credentials".to_owned()], &places);
+    for place in ["audit export", "stockade.db"] {
         assert!(control.iter().any(|found| found.contains(place)), "the search is blind in {place}: {control:?}");
     }
     let found = found(secrets, &places);

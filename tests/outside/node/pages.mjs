@@ -1,72 +1,15 @@
-// A real browser on the pages: sign-in, authenticator app, recovery code, passkey, device, sign-out, with and without
+// A person's own pages in a real browser: sign-in, authenticator app, recovery code, passkey, sign-out, with and without
 // JavaScript, on a phone and on a desk, light and dark; axe finds nothing on any of them. Screenshots are kept in SHOTS.
 // Prints nothing unless it fails.
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+import { act, addAuthenticator, appSecret, close, code, desk, look, open, path, phone, scan, signIn } from './browsing.mjs'
+import { keep } from './world.mjs'
 
-const { ISSUER, DEMO_USER, DEMO_PASSWORD, OUTSIDE_NODE, CHROMIUM, SHOTS } = process.env
-const require = createRequire(pathToFileURL(`${OUTSIDE_NODE}/package.json`))
-const { chromium } = require('playwright-core')
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8')
-mkdirSync(SHOTS, { recursive: true })
-
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] })
-const phone = { viewport: { width: 390, height: 800 } }
-const said = []
-
-async function open(options) {
-  const context = await browser.newContext(options)
-  const page = await context.newPage()
-  // What a page may not load or run, the browser says on its console; a refusal's status is no complaint.
-  page.on('console', message => {
-    if (message.type() === 'error' && !message.text().includes('the server responded with a status of 4')) {
-      said.push(`${page.url()}: ${message.text()}`)
-    }
-  })
-  page.on('pageerror', error => said.push(`${page.url()}: ${error}`))
-  return { context, page }
-}
-
-async function look(page, name) {
-  for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-    await page.screenshot({ path: `${SHOTS}/${name}-${colorScheme}.png`, fullPage: true })
-    const wrong = await page.evaluate(`${axe};
-      axe.run(document, { resultTypes: ['violations'] })
-        .then(run => run.violations.map(one => one.id + ': ' + one.nodes.map(node => node.html).join(' ')))`)
-    assert.deepEqual(wrong, [], `axe on ${name}, ${colorScheme}`)
-  }
-  const { wide, seen } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, seen: innerWidth }))
-  assert.ok(wide <= seen, `${name} is ${wide} wide on ${seen}`)
-  assert.ok((await page.locator('button[type=submit]').count()) <= 1, `${name} has one main act`)
-}
-
-const act = page => page.locator('button[type=submit]').click()
-const path = page => new URL(page.url()).pathname
-
-async function signIn(page, password = DEMO_PASSWORD) {
-  await page.goto(`${ISSUER}/login`)
-  await page.locator('input[name=username]').fill(DEMO_USER)
-  await page.locator('input[name=password]').fill(password)
-  await act(page)
-}
-
-function code(base32, step = Math.floor(Date.now() / 30_000)) {
-  const bits = [...base32].map(c => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('')
-  const message = Buffer.alloc(8)
-  message.writeBigInt64BE(BigInt(step))
-  const key = Buffer.from(bits.match(/.{8}/g).map(byte => parseInt(byte, 2)))
-  const tag = createHmac('sha1', key).update(message).digest()
-  return String((tag.readUInt32BE(tag[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0')
-}
-
+const { ISSUER } = process.env
 const { context, page } = await open(phone)
 await page.goto(`${ISSUER}/login`)
 await look(page, 'login')
-await signIn(page, 'not the password')
+await signIn(page, { password: 'not the password' })
 assert.equal(await page.locator('[role=alert] h2').textContent(), 'You could not be signed in')
 await look(page, 'login-wrong')
 await signIn(page)
@@ -74,18 +17,7 @@ assert.equal(path(page), '/account')
 await look(page, 'account-fresh')
 
 // A passkey, on an authenticator of the browser's own.
-const devtools = await context.newCDPSession(page)
-await devtools.send('WebAuthn.enable')
-await devtools.send('WebAuthn.addVirtualAuthenticator', {
-  options: {
-    protocol: 'ctap2',
-    transport: 'internal',
-    hasResidentKey: true,
-    hasUserVerification: true,
-    isUserVerified: true,
-    automaticPresenceSimulation: true,
-  },
-})
+await addAuthenticator({ context, page })
 await page.goto(`${ISSUER}/account/passkeys`)
 await look(page, 'passkeys')
 await page.locator('#label').fill('Test phone')
@@ -95,7 +27,10 @@ await page.waitForURL('**/account?done=passkey')
 // An authenticator app, and codes for when it is lost.
 await page.goto(`${ISSUER}/account/totp`)
 await look(page, 'totp')
-const secret = (await page.locator('#secret').textContent()).replaceAll(' ', '')
+assert.equal(await scan(page), await page.locator('#otpauth').textContent())
+await page.locator('summary').click()
+await look(page, 'totp-typed')
+const secret = await appSecret(page)
 await page.locator('#code').fill(code(secret))
 await act(page)
 await page.waitForURL('**/account?done=totp')
@@ -104,6 +39,7 @@ await look(page, 'recovery-ask')
 await act(page)
 const codes = await page.locator('ol code').allTextContents()
 assert.equal(codes.length, 10)
+codes.forEach(keep)
 await look(page, 'recovery-codes')
 
 for (const [name, at] of [['account', '/account'], ['password', '/account/password'], ['device', '/device']]) {
@@ -149,8 +85,13 @@ await plain.page.locator('#code').fill(code(secret, Math.floor(Date.now() / 30_0
 await act(plain.page)
 assert.equal(path(plain.page), '/account')
 
-const desk = await open({ viewport: { width: 1280, height: 800 } })
-await desk.page.goto(`${ISSUER}/login`)
-await look(desk.page, 'desk-login')
-await browser.close()
-assert.deepEqual(said, [])
+// With room.
+const wide = await open(desk)
+await wide.page.goto(`${ISSUER}/login`)
+await look(wide.page, 'desk-login')
+await wide.context.addCookies(await plain.context.cookies())
+for (const [name, at] of [['account', '/account'], ['password', '/account/password'], ['totp', '/account/totp']]) {
+  await wide.page.goto(ISSUER + at)
+  await look(wide.page, `desk-${name}`)
+}
+await close()

@@ -135,6 +135,16 @@ async fn oauth4webapi_finds_nothing_amiss_with_all_of_its_checks() {
     scene.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_openid_conformance_suite_checks_of_a_provider_holds() {
+    let Some(conformance) = node("oauth4webapi", "conformance.mjs") else {
+        return skip("oauth4webapi is not installed: run tests/outside/install");
+    };
+    let scene = Scene::with(&[("STOCKADE_OUTBOUND__NETWORKS", "127.0.0.0/8,::1/128")]).await;
+    scene.drive(conformance).await;
+    scene.end().await;
+}
+
 /// Where Debian and others put Chromium.
 fn chromium() -> Option<PathBuf> {
     ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
@@ -144,11 +154,16 @@ fn chromium() -> Option<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_signs_in_by_every_way_and_axe_finds_nothing_on_any_page() {
-    let (Some(mut command), Some(chromium)) = (node("playwright-core", "pages.mjs"), chromium()) else {
+async fn a_browser_goes_every_way_through_the_pages_and_axe_finds_nothing_on_any() {
+    let walks = ["pages.mjs", "apps.mjs"].map(|name| node("playwright-core", name));
+    let ([Some(mut pages), Some(mut apps)], Some(chromium)) = (walks, chromium()) else {
         return skip("chromium or playwright-core is not installed: apt-get install chromium, tests/outside/install");
     };
     let shots = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
-    command.env("CHROMIUM", chromium).env("SHOTS", shots);
-    Scene::new().await.drive(command).await;
+    for command in [&mut pages, &mut apps] {
+        command.env("CHROMIUM", &chromium).env("SHOTS", &shots);
+    }
+    let scene = Scene::new().await;
+    tokio::join!(scene.drive(pages), scene.drive(apps));
+    scene.end().await;
 }
