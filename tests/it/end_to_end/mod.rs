@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod database_gone;
+mod discovery;
 mod disk_full;
 mod drain;
 mod forged_tokens;

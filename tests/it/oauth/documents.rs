@@ -16,6 +16,7 @@ use stockade::model::Acr;
 
 use super::fence::{Answer, Fence, START, Wish, wish};
 use super::people::{CHALLENGE, People, VERIFIER};
+use crate::crypto::forge::Key;
 use crate::support::elsewhere::Elsewhere;
 use crate::support::stores;
 
@@ -28,6 +29,8 @@ const ALLOW: &str = r#"
 struct Site {
     server: Elsewhere,
     answer: Arc<Mutex<(u16, &'static str, Vec<u8>)>>,
+    /// What stands at `/keys`.
+    keys: Arc<Mutex<Vec<u8>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -36,14 +39,20 @@ impl Site {
         let answer = Arc::new(Mutex::new((404, "application/json", Vec::new())));
         let asked = Arc::new(AtomicUsize::new(0));
         let (said, counted) = (Arc::clone(&answer), Arc::clone(&asked));
-        let router = Router::new().fallback(move || {
+        let keys = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::clone(&keys);
+        let at_keys = axum::routing::get(move || {
+            let keys = shown.lock().clone();
+            std::future::ready(([(header::CONTENT_TYPE, "application/jwk-set+json")], keys))
+        });
+        let router = Router::new().route("/keys", at_keys).fallback(move || {
             counted.fetch_add(1, Ordering::SeqCst);
             let (status, kind, body) = said.lock().clone();
             let response = Response::builder().status(status).header(header::CONTENT_TYPE, kind);
             let response = response.header(header::LOCATION, "/elsewhere.json").header("cache-control", "max-age=300");
             std::future::ready(response.body(Body::from(body)).unwrap())
         });
-        Self { server: Elsewhere::serving(router).await, answer, asked }
+        Self { server: Elsewhere::serving(router).await, answer, keys, asked }
     }
 
     fn url(&self) -> String {
@@ -361,4 +370,42 @@ async fn a_client_with_keys_in_its_document_must_prove_that_it_has_them() {
     people.fence.clock.advance(Duration::from_secs(301));
     assert_eq!(ask(&people, &url, CALLBACK).await.status, 400);
     assert!(people.fence.clock.now() > START && ManualClock::at(START).now() == START);
+}
+
+#[tokio::test]
+async fn the_keys_of_a_document_may_stand_elsewhere_and_prove_its_client() {
+    let site = Site::new().await;
+    let key = Key::p256();
+    *site.keys.lock() = key.jwks("k").to_string().into_bytes();
+    let mut document = site.document();
+    document["token_endpoint_auth_method"] = "private_key_jwt".into();
+    document["jwks_uri"] = format!("{}/keys", site.server.url).into();
+    site.serve(&document);
+    let people = site.people().await;
+    let url = site.url();
+    assert!(asks_consent(&ask(&people, &url, CALLBACK).await));
+    people.agree_to(&url, &["openid", "offline_access", "notes:read"], &[super::fence::ISSUER]).await;
+    let answer = ask(&people, &url, CALLBACK).await;
+    let to = url::Url::parse(answer.header("location").unwrap()).unwrap();
+    let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let iat = START.as_secs();
+    let assertion = |key: &Key, jti: &str| {
+        let claims = json!({
+            "iss": url, "sub": url, "aud": super::fence::ISSUER, "jti": jti, "iat": iat, "exp": iat + 60,
+        });
+        key.jwt(&json!({ "alg": "ES256", "kid": "k", "typ": "JWT" }), &claims)
+    };
+    let redeem = async |jwt: String| {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", jwt.as_str()),
+        ];
+        people.fence.post("/oauth/token", None, &form).await
+    };
+    assert_eq!(redeem(assertion(&Key::p256(), "1")).await.error(), (401, "invalid_client".to_owned()), "another key");
+    assert_eq!(redeem(assertion(&key, "2")).await.status, 200);
 }
