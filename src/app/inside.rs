@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tower::ServiceExt as _;
 
 use super::StartError;
+use crate::audit_log::checkpoint;
 use crate::base::{Clock, Rng};
 use crate::config::Config;
 use crate::http::dpop::Proofs;
@@ -72,9 +73,14 @@ impl Inside {
             live: OnceCell::new(),
         });
         let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
-        let router = manage
-            .merge(audit::router(audit::Ctx { guard, store, cursors: cursors() }))
-            .merge(findings::router(findings));
+        let audit = audit::Ctx {
+            guard,
+            store,
+            cursors: cursors(),
+            sealer: live::sealer(&config.crypto.seal_keys)?,
+            origin: checkpoint::origin(&config.server.issuer),
+        };
+        let router = manage.merge(audit::router(audit)).merge(findings::router(findings));
         let settings =
             edge::Settings { timeout: None, body_limit: config.http.body_limit, ..edge::Settings::default() };
         let router = Edge::new(settings, metrics, clock, Arc::clone(&rng)).wrap(router);

@@ -2,6 +2,7 @@
 //! Nothing is decided here; everything is connected here.
 
 mod inside;
+pub mod openapi;
 mod policies;
 mod routes;
 mod run;

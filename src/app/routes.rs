@@ -8,7 +8,8 @@ use axum::Router;
 use axum::response::Response;
 use tokio::sync::OnceCell;
 
-use super::{Parts, StartError};
+use super::{Parts, StartError, openapi};
+use crate::audit_log::checkpoint;
 use crate::config::{IssuerKeys, RateLimit};
 use crate::crypto::nonce::Nonces;
 use crate::enforce::assertion::Assertions;
@@ -55,7 +56,10 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
         .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(issuer, Arc::clone(&guard), limit(&config.limits.access_client)?))
         .merge(oauth(parts, guard)?);
-    let mut public = named(guarded, issuer).merge(login(parts)?).merge(nginx::router(fence.clone(), assertions(parts)));
+    let mut public = named(guarded, issuer)
+        .merge(openapi::router(issuer))
+        .merge(login(parts)?)
+        .merge(nginx::router(fence.clone(), assertions(parts)));
     if config.demo {
         public = public.merge(demo::described(&fence));
     }
@@ -190,7 +194,13 @@ fn cursors(parts: &Parts) -> Cursors {
 }
 
 fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
-    audit::router(audit::Ctx { guard, store: parts.store.clone(), cursors: cursors(parts) })
+    audit::router(audit::Ctx {
+        guard,
+        store: parts.store.clone(),
+        cursors: cursors(parts),
+        sealer: Arc::clone(&parts.sealer),
+        origin: checkpoint::origin(&parts.config.server.issuer),
+    })
 }
 
 fn findings(parts: &Parts, guard: Arc<Guard>) -> Router {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use crate::base::Timestamp;
 use crate::http::Problem;
 use crate::http::query::Query;
+use crate::http::routes::{PAGE, Parameter};
 use crate::model::{Outcome, PrincipalRef, event};
 use crate::store::log::Filter;
 
@@ -14,18 +15,22 @@ const DEFAULT_LIMIT: i64 = 50;
 /// Longest text that is compared, in bytes: longer ones are in no event.
 const LONGEST: usize = 2048;
 
-const KNOWN: [&str; 11] = [
-    "since",
-    "until",
-    "principal",
-    "action",
-    "outcome",
-    "decision",
-    "resource",
-    "kind",
-    "request_id",
-    "limit",
-    "cursor",
+const TEXT: &str = r#"{"type": "string"}"#;
+const TIME: &str = r#"{"type": "string", "format": "date-time"}"#;
+
+/// What can be asked for.
+pub(super) const PARAMETERS: [Parameter; 11] = [
+    Parameter::new("since", "Not before this", TIME),
+    Parameter::new("until", "Before this", TIME),
+    Parameter::new("principal", "Who: `Type::id`, or the id of a client", TEXT),
+    Parameter::new("action", "What was done", TEXT),
+    Parameter::new("outcome", "How it ended", r#"{"enum": ["allowed", "denied", "failed"]}"#),
+    Parameter::new("decision", "The same in the words of a decision", r#"{"enum": ["allow", "deny"]}"#),
+    Parameter::new("resource", "What it was done to", TEXT),
+    Parameter::new("kind", "The kind of event", TEXT),
+    Parameter::new("request_id", "`X-Request-ID` of the request", TEXT),
+    PAGE[0],
+    PAGE[1],
 ];
 
 /// A checked query.
@@ -39,7 +44,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads a query string.
     pub(super) fn read(query: Option<&str>) -> Result<Self, Problem> {
-        let mut q = Query::read(query, &KNOWN);
+        let mut q = Query::read(query, &PARAMETERS.map(|parameter| parameter.name));
         let mut filter = Filter {
             since: q.take("since", time),
             until: q.take("until", time),

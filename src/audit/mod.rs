@@ -1,9 +1,10 @@
 //! The audit API: the read side of the log. `GET /api/v1/audit/events` searches it, newest first; `GET
-//! /api/v1/audit/checkpoint` gives its newest signed tree head. Every call is decided by Cedar, and reading is itself an
+//! /api/v1/audit/checkpoint` gives its newest signed tree head, `GET /api/v1/audit/export` all of it. Every call is decided by Cedar, and reading is itself an
 //! event.
 
 mod checkpoint;
 mod events;
+mod export;
 mod filter;
 mod permissions;
 
@@ -11,8 +12,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::get;
 
+use crate::crypto::seal::Sealer;
+use crate::http::routes::{Call, Described, Routes};
 use crate::http::{Cursors, Guard};
 use crate::store::Store;
 
@@ -25,6 +27,10 @@ pub struct Ctx {
     pub store: Store,
     /// Where pages begin; the same in every process of a deployment.
     pub cursors: Cursors,
+    /// Opens the key that signs heads.
+    pub sealer: Arc<Sealer>,
+    /// What heads are signed for.
+    pub origin: String,
 }
 
 /// [`Ctx`] as the router's state.
@@ -37,10 +43,23 @@ impl FromRef<Shared> for Arc<Guard> {
     }
 }
 
+fn routes() -> Routes<Shared> {
+    let search = Call::reads("searchEvents", "Searches the log", "EventPage").query(&filter::PARAMETERS);
+    let newest = Call::reads("newestCheckpoint", "Gives the newest signed head of the log", "Head");
+    let export = Call::reads("exportLog", "Sends the whole log as NDJSON, verifying it on the way", "ExportLine");
+    let export = export.media("application/x-ndjson");
+    Routes::default()
+        .get("/api/v1/audit/events", search, events::search)
+        .get("/api/v1/audit/checkpoint", newest, checkpoint::newest)
+        .get("/api/v1/audit/export", export, export::export)
+}
+
 /// `/api/v1/audit/…`.
 pub fn router(ctx: Ctx) -> Router {
-    Router::new()
-        .route("/api/v1/audit/events", get(events::search))
-        .route("/api/v1/audit/checkpoint", get(checkpoint::newest))
-        .with_state(Shared(Arc::new(ctx)))
+    routes().router(Shared(Arc::new(ctx)))
+}
+
+/// The same, for the document.
+pub fn described() -> Described {
+    routes().described(include_str!("schemas.json"))
 }

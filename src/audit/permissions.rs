@@ -30,3 +30,15 @@ impl Permission for Verify {
         &LOG
     }
 }
+
+/// Taking all of it away.
+pub(super) struct Export;
+
+impl Permission for Export {
+    const ACTION: &'static str = "audit:export";
+    const SCOPE: &'static str = "admin";
+
+    fn resource() -> &'static Resource {
+        &LOG
+    }
+}

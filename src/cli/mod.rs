@@ -119,6 +119,11 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::User(command) => return block_on(user::run(command, &cli.at.settled(matches)?)),
         Command::Key(command) => return block_on(key::run(&command, &cli.at.settled(matches)?)),
         Command::Token(command) => return block_on(token::run(command, &cli.at.settled(matches)?)),
+        Command::Audit(audit::Command::Verify(args)) => {
+            cli.at.store_only(matches, "audit verify")?;
+            return block_on(audit::run(&audit::Command::Verify(args), &At { server: None, ..cli.at }));
+        }
+        Command::Audit(command) => return block_on(audit::run(&command, &cli.at.settled(matches)?)),
         Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
         Command::Logout(args) => return block_on(login::logout(&args, &cli.at.settled(matches)?)),
         command => command,
@@ -126,7 +131,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
     cli.at.store_only(matches, matches.subcommand_name().unwrap_or_default())?;
     let config = cli.at.config.as_deref();
     match command {
-        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) => Ok(()),
+        Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) | Command::Audit(_) => Ok(()),
         Command::Login(_) | Command::Logout(_) => Ok(()),
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args, config),
@@ -136,7 +141,6 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Migrate(args) => block_on(migrate::run(&args, config)),
         Command::Backup(args) => block_on(backup::run(&args, config)),
         Command::Policy(command) => policy::run(&command, config),
-        Command::Audit(command) => block_on(audit::run(&command, config)),
         Command::Doctor(args) => block_on(doctor::run(&args, config)),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, config)),
         Command::Findings(_) => Ok(()),

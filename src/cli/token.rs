@@ -67,21 +67,12 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) async fn run(command: Command, at: &At) -> Result<(), Failure> {
-    // Before anything is opened: what it waits for is whoever writes to stdin.
-    let given = match &command {
-        Command::Issue(_) => None,
-        Command::Introspect(TokenArgs { token, .. }) | Command::Revoke(RevokeArgs { token, .. }) => {
-            Some(given(token.as_ref())?)
-        }
-        Command::Explain(args) => Some(self::given(args.of.as_ref())?),
-    };
-    let given = given.unwrap_or_else(|| Secret::new(String::new()));
     let api = Api::open(at).await?;
     let done = match &command {
         Command::Issue(args) => issue(&api, args).await,
-        Command::Introspect(args) => introspect(&api, given.expose(), args.output.output).await,
-        Command::Revoke(args) => revoke(&api, given.expose(), args.output.output).await,
-        Command::Explain(args) => explain(&api, given.expose(), args.output.output).await,
+        Command::Introspect(args) => introspect(&api, args).await,
+        Command::Revoke(args) => revoke(&api, args).await,
+        Command::Explain(args) => explain(&api, args).await,
     };
     api.close(done).await
 }
@@ -116,8 +107,9 @@ async fn issue(api: &Api, args: &IssueArgs) -> Result<(), Failure> {
     output::record(args.output.output, &body, &rows(&body, &["access_token", "expires_in", "scope", "aud", "jti"]))
 }
 
-async fn introspect(api: &Api, token: &str, format: Format) -> Result<(), Failure> {
-    let mut body = api.post("/api/v1/tokens/introspect", &json!({ "token": token })).await?.body;
+async fn introspect(api: &Api, args: &TokenArgs) -> Result<(), Failure> {
+    let (token, format) = (given(args.token.as_ref())?, args.output.output);
+    let mut body = api.post("/api/v1/tokens/introspect", &json!({ "token": token.expose() })).await?.body;
     let active = body.get("active").and_then(Value::as_bool).unwrap_or_default();
     let mut table = vec![("active", if active { "yes" } else { "no" }.to_owned())];
     if active {
@@ -135,7 +127,9 @@ async fn introspect(api: &Api, token: &str, format: Format) -> Result<(), Failur
     Err(Failure::No)
 }
 
-async fn revoke(api: &Api, given: &str, format: Format) -> Result<(), Failure> {
+async fn revoke(api: &Api, args: &RevokeArgs) -> Result<(), Failure> {
+    let (given, format) = (given(args.token.as_ref())?, args.output.output);
+    let given = given.expose();
     let asked = if is_jti(given) { json!({ "jti": given }) } else { json!({ "token": given }) };
     let body = api.post("/api/v1/tokens/revoke", &asked).await?.body;
     let table = [("revoked", "yes".to_owned()), ("jti", body.get("jti").map(output::cell).unwrap_or_default())];
@@ -170,7 +164,9 @@ const EXPLAINED: [(&str, &str); 24] = [
     ("request_id", "request"),
 ];
 
-async fn explain(api: &Api, given: &str, format: Format) -> Result<(), Failure> {
+async fn explain(api: &Api, args: &ExplainArgs) -> Result<(), Failure> {
+    let (given, format) = (given(args.of.as_ref())?, args.output.output);
+    let given = given.expose();
     let asked = if is_jti(given) {
         json!({ "jti": given })
     } else if given.split('.').count() == 3 || secret_text::check(given).is_some() {

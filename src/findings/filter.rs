@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use crate::base::Timestamp;
 use crate::http::Problem;
 use crate::http::query::Query;
+use crate::http::routes::{PAGE, Parameter};
 use crate::model::{EntityKind, FindingState, Format, Severity};
 use crate::store::findings::Filter;
 
@@ -13,30 +14,34 @@ const DEFAULT_LIMIT: i64 = 50;
 /// Longest text that is compared, in bytes: longer ones are in no finding.
 const LONGEST: usize = 2048;
 
-const KNOWN: [&str; 23] = [
-    "since",
-    "until",
-    "format",
-    "severity",
-    "min_severity",
-    "state",
-    "sample",
-    "type",
-    "product",
-    "account",
-    "region",
-    "case",
-    "principal",
-    "user",
-    "role",
-    "session",
-    "access_key",
-    "address",
-    "domain",
-    "image",
-    "resource",
-    "limit",
-    "cursor",
+const TEXT: &str = r#"{"type": "string"}"#;
+const TIME: &str = r#"{"type": "string", "format": "date-time"}"#;
+
+/// What can be asked for.
+pub(super) const PARAMETERS: [Parameter; 23] = [
+    Parameter::new("since", "Not before this", TIME),
+    Parameter::new("until", "Before this", TIME),
+    Parameter::new("format", "With this `format`", TEXT),
+    Parameter::new("severity", "With this `severity`", TEXT),
+    Parameter::new("min_severity", "At least so severe", TEXT),
+    Parameter::new("state", "With this `state`", TEXT),
+    Parameter::new("sample", "Whether it is made up, for trying things out", r#"{"type": "boolean"}"#),
+    Parameter::new("type", "With this `type`", TEXT),
+    Parameter::new("product", "With this `product`", TEXT),
+    Parameter::new("account", "With this `account`", TEXT),
+    Parameter::new("region", "With this `region`", TEXT),
+    Parameter::new("case", "With this `case`", TEXT),
+    Parameter::new("principal", "With this `principal`", TEXT),
+    Parameter::new("user", "With this `user`", TEXT),
+    Parameter::new("role", "With this `role`", TEXT),
+    Parameter::new("session", "With this `session`", TEXT),
+    Parameter::new("access_key", "With this `access_key`", TEXT),
+    Parameter::new("address", "With this `address`", TEXT),
+    Parameter::new("domain", "With this `domain`", TEXT),
+    Parameter::new("image", "With this `image`", TEXT),
+    Parameter::new("resource", "With this `resource`", TEXT),
+    PAGE[0],
+    PAGE[1],
 ];
 
 /// A checked query.
@@ -52,7 +57,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads a query string.
     pub(super) fn read(query: Option<&str>) -> Result<Self, Problem> {
-        let mut q = Query::read(query, &KNOWN);
+        let mut q = Query::read(query, &PARAMETERS.map(|parameter| parameter.name));
         let mut names = Vec::new();
         let mut noted = |name: &'static str, is_there: bool| {
             if is_there {
@@ -183,6 +188,6 @@ mod tests {
 
     #[test]
     fn every_kind_of_entity_can_be_asked_for() {
-        assert!(EntityKind::ALL.iter().all(|kind| KNOWN.contains(&kind.as_str())));
+        assert!(EntityKind::ALL.iter().all(|kind| PARAMETERS.iter().any(|known| known.name == kind.as_str())));
     }
 }

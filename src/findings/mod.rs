@@ -32,7 +32,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::get;
 
 pub use feeds::{Feeds, Past, Round};
 pub use import::{ImportError, import};
@@ -42,6 +41,7 @@ pub use source::{Answer, Page, Source, SourceError, Window};
 pub use split::{Piece, split};
 pub use sync::{OnPage, Sync, SyncError};
 
+use crate::http::routes::{Call, Described, Parameter, Routes};
 use crate::http::{Cursors, Guard};
 use crate::store::Store;
 
@@ -71,9 +71,26 @@ impl FromRef<Shared> for Arc<Guard> {
 
 /// `/api/v1/findings…`.
 pub fn router(ctx: Ctx) -> Router {
-    Router::new()
-        .route("/api/v1/findings", get(api::list))
-        .route("/api/v1/findings/{id}", get(api::show))
-        .route("/api/v1/findings/{id}/raw", get(api::raw))
-        .with_state(Shared(Arc::new(ctx)))
+    routes().router(Shared(Arc::new(ctx)))
+}
+
+fn routes() -> Routes<Shared> {
+    let [list, show, raw] = [
+        Call::reads("listFindings", "Lists how findings stand", "FindingPage").query(&filter::PARAMETERS),
+        Call::reads("showFinding", "Shows a finding with its revisions", "Finding"),
+        Call::reads("rawFinding", "Gives the bytes of a revision as they were received", "RawFinding").query(&REVISION),
+    ];
+    Routes::default().get("/api/v1/findings", list, api::list).get("/api/v1/findings/{id}", show, api::show).get(
+        "/api/v1/findings/{id}/raw",
+        raw,
+        api::raw,
+    )
+}
+
+const REVISION: [Parameter; 1] =
+    [Parameter::new("revision", "Which; the one in force when left out", r#"{"type": "integer", "minimum": 1}"#)];
+
+/// The same, for the document.
+pub fn described() -> Described {
+    routes().described(include_str!("schemas.json"))
 }

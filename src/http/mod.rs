@@ -37,9 +37,13 @@ pub mod health;
 #[cfg(feature = "server")]
 pub mod networks;
 #[cfg(feature = "server")]
+pub mod pipe;
+#[cfg(feature = "server")]
 pub mod query;
 #[cfg(feature = "server")]
 pub mod record;
+#[cfg(feature = "server")]
+pub mod routes;
 #[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]

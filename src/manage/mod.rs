@@ -27,12 +27,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::{delete, get, post, put};
 use tokio::sync::OnceCell;
 
 use crate::config;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
+use crate::http::routes::{Call, Described, PAGE, Parameter, Routes};
 use crate::http::{Cursors, Guard, Kind, Problem};
 use crate::live::Live;
 use crate::registry::Site;
@@ -86,31 +86,113 @@ impl FromRef<Shared> for Arc<Guard> {
     }
 }
 
-/// `/api/v1/clients…`, `/api/v1/users…`, `/api/v1/keys…`.
+/// What can be asked of people: which page, or which of them.
+const PEOPLE: [Parameter; 3] =
+    [PAGE[0], PAGE[1], Parameter::new("username", "Only the one called so", r#"{"type": "string"}"#)];
+
+fn routes() -> Routes<Shared> {
+    let routes = Routes::default();
+    tokens_and_keys(people(of_clients(routes)))
+}
+
+fn of_clients(routes: Routes<Shared>) -> Routes<Shared> {
+    let (all, one) = ("/api/v1/clients", "/api/v1/clients/{id}");
+    let [list, show, create] = [
+        Call::reads("listClients", "Lists clients", "ClientPage").query(&PAGE),
+        Call::reads("showClient", "Shows a client, with its `ETag`", "Client"),
+        Call::acts("createClient", "Registers a client", "Client").takes("NewClient").creates(),
+    ];
+    let [replace, patch, delete] = [
+        Call::acts("replaceClient", "Replaces what may be sent", "Client").takes("ClientMembers").tagged_always(),
+        Call::acts("patchClient", "Changes the members sent", "Client").takes("ClientPatch").tagged(),
+        Call::acts("deleteClient", "Removes a client; answers what it was", "Client").tagged(),
+    ];
+    let [rotate, disable, enable] = [
+        Call::acts("rotateClientSecret", "Gives a client a new secret", "Client").takes("SecretRotation").tagged(),
+        Call::acts("disableClient", "Shuts a client out with all it holds", "Client").tagged(),
+        Call::acts("enableClient", "Lets a client in again", "Client").tagged(),
+    ];
+    routes
+        .get(all, list, clients::list)
+        .post(all, create, clients::create)
+        .get(one, show, clients::show)
+        .put(one, replace, clients::replace)
+        .patch(one, patch, clients::patch)
+        .delete(one, delete, clients::delete)
+        .post("/api/v1/clients/{id}/rotate-secret", rotate, clients::rotate)
+        .post("/api/v1/clients/{id}/disable", disable, clients::disable)
+        .post("/api/v1/clients/{id}/enable", enable, clients::enable)
+}
+
+fn people(routes: Routes<Shared>) -> Routes<Shared> {
+    let (all, one, sessions) = ("/api/v1/users", "/api/v1/users/{id}", "/api/v1/users/{id}/sessions");
+    let [list, show, create] = [
+        Call::reads("listUsers", "Lists people", "UserPage").query(&PEOPLE),
+        Call::reads("showUser", "Shows a person, with the `ETag`", "User"),
+        Call::acts("createUser", "Adds a person; roles need `user:assign-roles` too", "User")
+            .takes("NewUser")
+            .creates(),
+    ];
+    let [patch, delete, roles, password] = [
+        Call::acts("patchUser", "Changes the members sent", "User").takes("UserPatch").tagged(),
+        Call::acts("deleteUser", "Removes a person; answers what it was", "User").tagged(),
+        Call::acts("setUserRoles", "Gives these roles and no others", "User").takes("Roles").tagged(),
+        Call::acts("setUserPassword", "Sets or makes a password", "User").takes("NewPassword").tagged(),
+    ];
+    let [disable, enable] = [
+        Call::acts("disableUser", "Shuts a person out with everything they have", "User").tagged(),
+        Call::acts("enableUser", "Lets a person in again", "User").tagged(),
+    ];
+    let [list_sessions, end_all, end_one] = [
+        Call::reads("listUserSessions", "Lists where a person is signed in", "SessionPage"),
+        Call::acts("endUserSessions", "Ends all sessions of a person", "SessionsEnded"),
+        Call::acts("endUserSession", "Ends one session", "SessionsEnded"),
+    ];
+    routes
+        .get(all, list, users::list)
+        .post(all, create, users::create)
+        .get(one, show, users::show)
+        .patch(one, patch, users::patch)
+        .delete(one, delete, users::delete)
+        .put("/api/v1/users/{id}/roles", roles, users::roles)
+        .post("/api/v1/users/{id}/password", password, users::set_password)
+        .post("/api/v1/users/{id}/disable", disable, users::disable)
+        .post("/api/v1/users/{id}/enable", enable, users::enable)
+        .get(sessions, list_sessions, users::list_sessions)
+        .delete(sessions, end_all, users::end_sessions)
+        .delete("/api/v1/users/{id}/sessions/{session_id}", end_one, users::end_session)
+}
+
+fn tokens_and_keys(routes: Routes<Shared>) -> Routes<Shared> {
+    let [list, rotate, retire] = [
+        Call::reads("listKeys", "Lists the signing keys", "KeyPage"),
+        Call::acts("rotateKeys", "Publishes a successor", "KeyPage").takes("KeyRotation"),
+        Call::acts("retireKey", "Ends a key's signing", "KeyPage").takes("KeyRetirement"),
+    ];
+    let [issue, revoke] = [
+        Call::acts("issueToken", "Issues an access token to a client", "Token").takes("NewToken"),
+        Call::acts("revokeToken", "Ends a token everywhere", "TokenRevoked").takes("TokenOrId"),
+    ];
+    let [introspect, explain] = [
+        Call::reads("introspectToken", "Says what a token says", "TokenState").takes("TokenText"),
+        Call::reads("explainToken", "Says why it was issued or refused", "Explanations").takes("TokenOrRequest"),
+    ];
+    routes
+        .get("/api/v1/keys", list, keys::list)
+        .post("/api/v1/keys/rotate", rotate, keys::rotate)
+        .post("/api/v1/keys/{kid}/retire", retire, keys::retire)
+        .post("/api/v1/tokens", issue, tokens::issue)
+        .post("/api/v1/tokens/introspect", introspect, tokens::introspect)
+        .post("/api/v1/tokens/revoke", revoke, tokens::revoke)
+        .post("/api/v1/tokens/explain", explain, explain::explain)
+}
+
+/// `/api/v1/clients…`, `/api/v1/users…`, `/api/v1/keys…`, `/api/v1/tokens…`.
 pub fn router(ctx: Ctx) -> Router {
-    Router::new()
-        .route("/api/v1/clients", get(clients::list).post(clients::create))
-        .route(
-            "/api/v1/clients/{id}",
-            get(clients::show).put(clients::replace).patch(clients::patch).delete(clients::delete),
-        )
-        .route("/api/v1/clients/{id}/rotate-secret", post(clients::rotate))
-        .route("/api/v1/clients/{id}/disable", post(clients::disable))
-        .route("/api/v1/clients/{id}/enable", post(clients::enable))
-        .route("/api/v1/users", get(users::list).post(users::create))
-        .route("/api/v1/users/{id}", get(users::show).patch(users::patch).delete(users::delete))
-        .route("/api/v1/users/{id}/roles", put(users::roles))
-        .route("/api/v1/users/{id}/password", post(users::set_password))
-        .route("/api/v1/users/{id}/disable", post(users::disable))
-        .route("/api/v1/users/{id}/enable", post(users::enable))
-        .route("/api/v1/users/{id}/sessions", get(users::list_sessions).delete(users::end_sessions))
-        .route("/api/v1/users/{id}/sessions/{session_id}", delete(users::end_session))
-        .route("/api/v1/keys", get(keys::list))
-        .route("/api/v1/keys/rotate", post(keys::rotate))
-        .route("/api/v1/keys/{kid}/retire", post(keys::retire))
-        .route("/api/v1/tokens", post(tokens::issue))
-        .route("/api/v1/tokens/introspect", post(tokens::introspect))
-        .route("/api/v1/tokens/revoke", post(tokens::revoke))
-        .route("/api/v1/tokens/explain", post(explain::explain))
-        .with_state(Shared(Arc::new(ctx)))
+    routes().router(Shared(Arc::new(ctx)))
+}
+
+/// The same, for the document.
+pub fn described() -> Described {
+    routes().described(include_str!("schemas.json"))
 }

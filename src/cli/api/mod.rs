@@ -150,6 +150,14 @@ impl Api {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// Writes what a server answers as it comes.
+    pub(super) async fn stream(&self, path: &str, out: &mut impl std::io::Write) -> Result<(), Failure> {
+        match self {
+            Self::Inside(..) => Err(Failure::usage("there is nothing to send: the store is here")),
+            Self::Remote(remote) => remote.stream(path, out).await,
+        }
+    }
+
     /// The items of every page.
     pub(super) async fn all(&self, path: &str) -> Result<Vec<Value>, Failure> {
         let (mut items, mut next) = (Vec::new(), format!("{path}?limit=500"));
@@ -213,7 +221,7 @@ pub(super) fn may_not(principal: &str, action: &str, reason: &str, policies: &st
 }
 
 /// A refusal in the words of the command line.
-fn refusal(status: u16, body: &Value) -> Failure {
+pub(super) fn refusal(status: u16, body: &Value) -> Failure {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let told = text("detail").or(text("error_description")).or(text("title")).unwrap_or("the answer says no more");
     if let (403, Some(principal), Some(action)) = (status, text("principal"), text("action")) {

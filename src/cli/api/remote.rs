@@ -15,6 +15,8 @@ use crate::cli::failure::Failure;
 
 /// How long one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// And one that sends a whole log.
+const LONGEST_STREAM: Duration = Duration::from_secs(86_400);
 /// A token that dies sooner is not used for a command that begins now.
 const MARGIN: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
@@ -158,6 +160,29 @@ impl Remote {
             whole.extend_from_slice(&chunk);
         }
         answer.body(Bytes::from(whole)).map_err(|e| Failure::usage(format!("the answer cannot be read: {e}")))
+    }
+}
+
+impl Remote {
+    /// Writes an answer as it comes, however long it is.
+    pub(super) async fn stream(&self, path: &str, out: &mut impl std::io::Write) -> Result<(), Failure> {
+        let unreachable = |e: reqwest::Error| Failure::usage(format!("{} cannot be asked: {}", self.server, plain(&e)));
+        let request = self.http.get(format!("{}{path}", self.server)).timeout(LONGEST_STREAM);
+        let mut response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.bytes().await.map_err(unreachable)?;
+            return Err(super::refusal(status.as_u16(), &serde_json::from_slice(&body).unwrap_or_default()));
+        }
+        let broken = |e: reqwest::Error| Failure::failed(format!("the answer broke off: {}", plain(&e)));
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            match out.write_all(&chunk) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Err(Failure::ReaderLeft),
+                Err(e) => return Err(Failure::failed(format!("cannot write to stdout: {e}"))),
+            }
+        }
+        Ok(())
     }
 }
 

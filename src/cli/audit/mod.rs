@@ -1,12 +1,12 @@
 //! `stockade audit`: what happened, and the proof that nobody changed it.
 
 mod read;
+mod remote;
 mod seal;
-
-use std::path::Path;
 
 use clap::Subcommand;
 
+use super::api::At;
 use super::failure::Failure;
 use super::local::Local;
 
@@ -38,11 +38,15 @@ impl Command {
     }
 }
 
-pub(super) async fn run(command: &Command, config: Option<&Path>) -> Result<(), Failure> {
+pub(super) async fn run(command: &Command, at: &At) -> Result<(), Failure> {
+    let config = at.config.as_deref();
     if let Command::Verify(args) = command
         && args.export.is_some()
     {
         return seal::verify_export(args, config).await;
+    }
+    if at.server.is_some() {
+        return remote::run(command, at).await;
     }
     let local = Local::open(config).await;
     // An answer about the log needs the log: without it nobody can tell.

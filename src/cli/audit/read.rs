@@ -48,23 +48,23 @@ pub(in crate::cli) struct FilterArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct QueryArgs {
     #[command(flatten)]
-    filter: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TailArgs {
     #[command(flatten)]
-    filter: FilterArgs,
+    pub(super) filter: FilterArgs,
     /// Begin with the last N
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=500))]
     lines: u32,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(in crate::cli) fn time(text: &str) -> Result<Timestamp, String> {
@@ -85,7 +85,39 @@ fn principal(text: &str) -> Result<String, String> {
     Ok(PrincipalRef::new(kind, id).to_string())
 }
 
+impl QueryArgs {
+    pub(super) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+}
+
+impl TailArgs {
+    pub(super) fn lines(&self) -> usize {
+        self.lines as usize
+    }
+}
+
 impl FilterArgs {
+    /// As the audit API takes them.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let all = [
+            ("since", time(self.since)),
+            ("until", time(self.until)),
+            ("principal", self.principal.clone()),
+            ("action", self.action.clone()),
+            ("outcome", self.outcome.clone()),
+            ("resource", self.resource.clone()),
+            ("kind", self.kind.clone()),
+            ("request_id", self.request_id.clone()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    pub(super) fn asks_for_a_kind(&self) -> bool {
+        self.kind.is_some()
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             since: self.since,
@@ -142,7 +174,12 @@ pub(in crate::cli) async fn query(local: &Local, args: &QueryArgs) -> Result<(),
     if found.is_empty() {
         plausible(local, &filter).await?;
     }
-    output::list(args.output.output, &COLUMNS, &found, columns)
+    list(args.output, &found)
+}
+
+/// Prints events as a listing.
+pub(super) fn list(output: Output, found: &[Map<String, Value>]) -> Result<(), Failure> {
+    output::list(output.output, &COLUMNS, found, columns)
 }
 
 /// Nothing was found: that is no answer when it asks for an action or a type of principal that there is not.
@@ -186,7 +223,7 @@ pub(in crate::cli) async fn tail(local: &Local, args: &TailArgs) -> Result<(), F
     let mut last = end.max(shown.first().map_or(-1, |stored| stored.seq));
     loop {
         for stored in shown.iter().rev() {
-            print(args.output.output, &entry(stored))?;
+            print(args.output, &entry(stored))?;
         }
         tokio::time::sleep(POLL).await;
         local.sequence().await?;
@@ -209,8 +246,9 @@ async fn newer(local: &Local, filter: &Filter, last: i64) -> Result<Vec<Numbered
     }
 }
 
-fn print(format: Format, entry: &Map<String, Value>) -> Result<(), Failure> {
-    match format {
+/// Prints one event on one line.
+pub(super) fn print(output: Output, entry: &Map<String, Value>) -> Result<(), Failure> {
+    match output.output {
         Format::Json => output::line(Value::Object(entry.clone())),
         Format::Table => output::line(columns(entry).join("  ")),
     }

@@ -40,6 +40,12 @@ pub(in crate::cli) struct CheckpointArgs {
     anew: bool,
 }
 
+impl CheckpointArgs {
+    pub(super) fn anew(&self) -> bool {
+        self.anew
+    }
+}
+
 /// 32 bytes.
 #[derive(Clone, Debug)]
 struct PublicKey([u8; 32]);

@@ -85,7 +85,7 @@ impl Stage {
         let sealer = stockade::live::sealer(std::slice::from_ref(&secret)).unwrap();
         keys::keep(&store, &sealer, &Settings::default(), &*clock, &SystemRng).await.unwrap();
         let log_key = keys::log_key(&store, &sealer, &SystemRng).await.unwrap();
-        let live = Arc::new(Live::load(store.clone(), sealer, ISSUER, Arc::clone(&time)).await.unwrap());
+        let live = Arc::new(Live::load(store.clone(), Arc::clone(&sealer), ISSUER, Arc::clone(&time)).await.unwrap());
         let engine = Arc::new(Engine::new());
         if setup.has_policies {
             engine.install(Snapshot::embedded().unwrap());
@@ -116,7 +116,8 @@ impl Stage {
         });
         let cursors = || Cursors::derived(&secret);
         let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
-        let router = router(Ctx { guard, store, cursors: cursors() }).merge(findings::router(findings));
+        let origin = audit_log::checkpoint::origin(ISSUER);
+        let router = router(Ctx { guard, store, cursors: cursors(), sealer, origin }).merge(findings::router(findings));
         let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);
         Self { test, router, audit, live, clock, prometheus, stop, worker }
     }
@@ -157,6 +158,8 @@ impl Stage {
         if !parts.status.is_success() {
             assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
             assert_eq!(body["request_id"], parts.headers["x-request-id"].to_str().unwrap());
+        } else {
+            crate::support::openapi::hold(&http::Method::GET, path, None, parts.status.as_u16(), &body);
         }
         (parts.status, parts.headers, body)
     }

@@ -12,6 +12,7 @@ mod leaks;
 mod load;
 mod login;
 mod nginx;
+mod openapi;
 mod operations;
 mod policies;
 mod postgres_stage;

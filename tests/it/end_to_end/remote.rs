@@ -154,3 +154,71 @@ async fn a_refused_request_is_explained_at_the_server_by_the_id_that_its_client_
     let people = json_of(&as_admin(&stage, &["user", "list", "--output", "json"]));
     assert_eq!(people[0]["username"], "demo");
 }
+
+fn as_auditor(stage: &Stage, arguments: &[&str]) -> Output {
+    as_client(stage, stage.var("AUDITOR_CLIENT_ID"), stage.var("AUDITOR_CLIENT_SECRET"), arguments)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_searched_exported_and_its_head_read_at_a_server() {
+    let stage = Stage::dev().await;
+    for _ in 0..3 {
+        stage.token("DEMO", None).await;
+    }
+    let found = json_of(&as_auditor(
+        &stage,
+        &["audit", "query", "--kind", "token.issued", "--principal", "demo", "--output", "json"],
+    ));
+    let found = found.as_array().expect("events");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0]["seq"].as_i64() > found[1]["seq"].as_i64(), "newest first");
+    let one =
+        json_of(&as_auditor(&stage, &["audit", "query", "--principal", "demo", "--limit", "1", "--output", "json"]));
+    assert_eq!(one.as_array().expect("events").len(), 1);
+    let wrong =
+        as_auditor(&stage, &["audit", "query", "--since", "2020-01-02T00:00:00Z", "--until", "2020-01-01T00:00:00Z"]);
+    assert_eq!(code(&wrong), Some(2), "{wrong:?}");
+
+    let refused = as_auditor(&stage, &["audit", "export"]);
+    assert!(
+        code(&refused) == Some(1) && refused.stdout.is_empty(),
+        "who reads may not take all of it away: {refused:?}"
+    );
+    let export = as_admin(&stage, &["audit", "export"]);
+    assert!(export.status.success(), "{export:?}");
+    let file = stage.data().join("log.ndjson");
+    std::fs::write(&file, &export.stdout).expect("written");
+    let file = file.display().to_string();
+    let verified = stockade().args(["audit", "verify", &file]).output().expect("it runs");
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(stage.cli(&["audit", "verify", &file]).status.success(), "by the key of the deployment");
+    let taken =
+        stage.cli_ok(&["audit", "query", "--action", "audit:export", "--outcome", "allowed", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&taken).expect("JSON").as_array().expect("events").len(), 1);
+
+    super::stage::until("a head is signed", || async {
+        let head = as_auditor(&stage, &["audit", "checkpoint"]);
+        head.status.success().then(|| String::from_utf8(head.stdout).expect("text"))
+    })
+    .await;
+    assert_eq!(code(&as_auditor(&stage, &["audit", "checkpoint", "--anew"])), Some(2));
+    assert_eq!(code(&as_auditor(&stage, &["audit", "verify"])), Some(2), "an export verifies, not a server's word");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_followed_at_a_server() {
+    let stage = Stage::dev().await;
+    let secret = stage.data().join("auditor.secret");
+    std::fs::write(&secret, stage.var("AUDITOR_CLIENT_SECRET")).expect("written");
+    let mut command = stockade();
+    command.args(["audit", "tail", "--lines", "0", "--server", &stage.issuer, "--client-id", "auditor"]);
+    command.arg("--client-secret-file").arg(&secret);
+    let tail = super::stage::Process::start(command, &stage.data().join("tail.log"));
+    super::stage::until("an event that came meanwhile is told", || async {
+        stage.token("READER", None).await;
+        tail.printed().contains("Client::\"reader\"").then_some(())
+    })
+    .await;
+    assert!(!tail.printed().contains("audit.read"), "its own looking is not: {}", tail.printed());
+    tail.kill();
+}

@@ -3,5 +3,6 @@
 mod edge;
 mod fetch;
 mod flow;
+mod openapi;
 mod serve;
 mod session;

@@ -25,6 +25,7 @@ use tokio::sync::{OnceCell, watch};
 use tower::ServiceExt as _;
 
 use crate::support::events::said;
+use crate::support::openapi;
 use crate::support::stores::{TestStore, stores};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
@@ -168,7 +169,7 @@ impl Stage {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method.clone()).uri(path);
         let of_admin = format!("Bearer {}", self.admin);
         let defaults = [("authorization", of_admin.as_str()), ("content-type", "application/json")];
         for (name, value) in defaults {
@@ -180,6 +181,7 @@ impl Stage {
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             request = request.header(*name, *value);
         }
+        let sent = body.clone();
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let answer = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();
@@ -189,6 +191,9 @@ impl Stage {
         if !parts.status.is_success() && parts.status != StatusCode::NOT_MODIFIED {
             assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json", "{body}");
             assert_eq!(body["request_id"], parts.headers["x-request-id"].to_str().unwrap());
+        }
+        if parts.status.is_success() {
+            openapi::hold(&method, path, sent.as_ref(), parts.status.as_u16(), &body);
         }
         Answer { status: parts.status, headers: parts.headers, body }
     }

@@ -5,6 +5,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod events;
 #[cfg(feature = "aws")]
 pub(crate) mod fake_aws;
+pub(crate) mod openapi;
 pub(crate) mod postgres;
 pub(crate) mod stores;
 

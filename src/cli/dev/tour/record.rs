@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::Value;
 
+use super::super::super::api::At;
 use super::super::super::failure::Failure;
 use super::super::super::{audit, output};
 use super::Tour;
@@ -51,10 +52,11 @@ impl Tour<'_> {
     pub(super) async fn verifies(&mut self) -> Result<(), Failure> {
         self.step("Every event is a leaf of a signed Merkle tree, and the whole of it verifies")?;
         let config = self.place.config();
+        let at = At { config: Some(config.clone()), ..At::default() };
         self.command(&format!("stockade audit checkpoint --config {}", config.display()))?;
-        audit::run(&audit::Command::checkpoint(), Some(&config)).await?;
+        audit::run(&audit::Command::checkpoint(), &at).await?;
         self.command(&format!("stockade audit verify --config {}", config.display()))?;
-        audit::run(&audit::Command::verify_store(), Some(&config)).await?;
+        audit::run(&audit::Command::verify_store(), &at).await?;
         output::line("\nThat was the main job. README.md and docs/ say how to make it yours.")
     }
 }
