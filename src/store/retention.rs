@@ -24,6 +24,8 @@ statements! {
          union all select 'client_assertions', count(*) from client_assertions
          union all select 'idempotency_keys', count(*) from idempotency_keys
          union all select 'logout_deliveries', count(*) from logout_deliveries
+         union all select 'findings', count(*) from findings
+         union all select 'finding_revisions', count(*) from finding_revisions
          union all select 'client_registrations', count(*) from client_registrations"
     );
 }

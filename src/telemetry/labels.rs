@@ -350,6 +350,10 @@ labels! {
         IdempotencyKeys = "idempotency_keys",
         /// Logout tokens still to be delivered.
         LogoutDeliveries = "logout_deliveries",
+        /// Findings.
+        Findings = "findings",
+        /// Every content that they ever had.
+        FindingRevisions = "finding_revisions",
         /// Clients that registered themselves.
         ClientRegistrations = "client_registrations",
     }
