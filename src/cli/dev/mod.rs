@@ -74,9 +74,9 @@ async fn start(place: &Place, config: Config, tour: bool) -> Result<(), Failure>
     let bound = app.bind().await?;
     let people = place.people().await?;
     app.live().refresh().await.map_err(|e| Failure::chain(&e))?;
-    let password = place.person().await?;
+    let person = place.person().await?;
     place.samples().await?;
-    place.tell(&people, &password)?;
+    place.tell(&people, &person)?;
     let stopped = serve::stopped()?;
     if !tour {
         greet(place);

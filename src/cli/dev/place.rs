@@ -15,9 +15,8 @@ use super::super::user;
 use super::super::{init, login};
 use crate::base::{Clock as _, Secret};
 use crate::config;
-use crate::crypto::password::{self, Password};
 use crate::crypto::secret_text::{self, Kind};
-use crate::crypto::{b64url, compare};
+use crate::crypto::{b64url, compare, sha256};
 use crate::model::client::ClientSecret;
 use crate::model::{AuthMethod, Client, CredentialKind, GrantType, Outcome, event};
 use crate::policy::Resource;
@@ -255,37 +254,44 @@ impl Place {
     }
 
     /// Somebody who signs in, with a password only. The password of the last start is kept.
-    pub(super) async fn person(&self) -> Result<Secret<String>, Failure> {
-        let file = self.config();
-        let local = Local::open(Some(&file)).await?;
+    pub(super) async fn person(&self) -> Result<Person, Failure> {
         let kept = fs::read_to_string(self.env_file()).unwrap_or_default();
-        let kept = variable(&kept, "DEMO_PASSWORD");
-        let found = users::find_by_username(&mut local.store.read().await?, DEMO_USER).await?;
+        let (kept, proof) = (variable(&kept, "DEMO_PASSWORD"), variable(&kept, PROOF));
+        let (known, stored) = self.password_hash().await?;
+        // What is hashed slowly is not hashed at each start: the last one wrote down that the two belong together.
+        if let (Some(kept), Some(proof), Some(stored)) = (kept, proof, stored)
+            && proof == proven(&kept, &stored)
+        {
+            return Ok(Person { password: Secret::new(kept), proof });
+        }
+        let api = Api::open(&At { config: Some(self.config()), ..At::default() }).await?;
+        let made = user::with_new_password(&api, DEMO_USER, known).await;
+        let password = api.close(made).await?;
+        let (_, stored) = self.password_hash().await?;
+        let proof = proven(password.expose(), &stored.unwrap_or_default());
+        Ok(Person { password, proof })
+    }
+
+    /// Whether there is such a person, and how their password is stored.
+    async fn password_hash(&self) -> Result<(bool, Option<Vec<u8>>), Failure> {
+        let local = Local::open(Some(&self.config())).await?;
+        let mut reader = local.store.read().await?;
+        let found = users::find_by_username(&mut reader, DEMO_USER).await?;
         let held = match &found {
-            Some(stored) => credentials::of_user(&mut local.store.read().await?, &stored.user.user_id).await?,
+            Some(stored) => credentials::of_user(&mut reader, &stored.user.user_id).await?,
             None => Vec::new(),
         };
-        let fits = |text: &String| {
-            let hash = held.iter().find(|one| one.kind == CredentialKind::Password);
-            let stored = hash.and_then(|one| std::str::from_utf8(&one.body).ok());
-            let typed = Password::new(text.clone()).ok();
-            typed.zip(stored).is_some_and(|(typed, stored)| password::verify(&typed, stored).fits())
-        };
-        if let Some(kept) = kept.filter(fits) {
-            local.store.close().await;
-            return Ok(Secret::new(kept));
-        }
+        drop(reader);
         local.store.close().await;
-        let api = Api::open(&At { config: Some(file), ..At::default() }).await?;
-        let made = user::with_new_password(&api, DEMO_USER, found.is_some()).await;
-        api.close(made).await
+        let password = held.into_iter().find(|one| one.kind == CredentialKind::Password);
+        Ok((found.is_some(), password.map(|one| one.body)))
     }
 
     /// Writes `dev.env`, whole or not at all, for its owner's eyes.
     pub(super) fn tell(
         &self,
         people: &[(&'static Demo, Credentials)],
-        password: &Secret<String>,
+        person: &Person,
     ) -> Result<(), Failure> {
         let mut text =
             "# Written by `stockade dev`: `. dev.env` in a shell. Demo credentials of this directory alone.\n"
@@ -302,9 +308,25 @@ impl Place {
             set(&format!("{}_CLIENT_SECRET", demo.variable), credentials.secret.expose());
         }
         set("DEMO_USER", DEMO_USER);
-        set("DEMO_PASSWORD", password.expose());
+        set("DEMO_PASSWORD", person.password.expose());
+        set(PROOF, &person.proof);
         init::private(&self.env_file(), &text)
     }
+}
+
+/// Who signs in at the demo.
+pub(super) struct Person {
+    password: Secret<String>,
+    /// See [`proven`].
+    proof: String,
+}
+
+/// A line of `dev.env` that no shell takes for a variable.
+const PROOF: &str = "# DEMO_PASSWORD fits";
+
+/// What only this password and this stored hash give.
+fn proven(password: &str, stored: &[u8]) -> String {
+    b64url::encode(&sha256(&[stored, b"\0", password.as_bytes()].concat()))
 }
 
 fn new_client(local: &Local, demo: &Demo) -> Client {
