@@ -101,7 +101,9 @@ impl Clock for SystemClock {
         use std::time::Instant;
         static START: OnceLock<Instant> = OnceLock::new();
         // One second in hand, so that a bucket's "a moment before the start" does not underflow.
-        1_000_000_000 + u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let since = START.get_or_init(Instant::now).elapsed();
+        // In 64 bits, which last 500 years: every request comes by here more than once.
+        since.as_secs().wrapping_add(1).wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos()))
     }
 }
 

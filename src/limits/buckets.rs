@@ -74,17 +74,33 @@ pub struct Standing {
     pub index: usize,
     /// The limit it was checked under.
     pub limit: Limit,
-    /// Units that could be taken now, rounded down.
-    pub remaining: u32,
-    /// Nanoseconds until the bucket is full.
-    pub full_ns: u64,
-    /// Nanoseconds until one more unit is there; 0 when the bucket is full.
-    pub next_ns: u64,
     /// Nanoseconds until the same claim passes if nobody else takes units; 0 when it passed; `None` when its cost is above
     /// the burst, so that it never passes.
     pub wait_ns: Option<u64>,
     /// Whether the newcomers' shared bucket answered, because the table had no room for another.
     pub overflow: bool,
+    /// Nanoseconds until the bucket is full.
+    pub full_ns: u64,
+    /// The limit of the bucket that answered.
+    answered: Limit,
+}
+
+impl Standing {
+    /// What is there, in nanoseconds of filling.
+    const fn free_ns(&self) -> u64 {
+        self.answered.fill_ns().saturating_sub(self.full_ns)
+    }
+
+    /// Units that could be taken now, rounded down.
+    pub fn remaining(&self) -> u32 {
+        u32::try_from(self.free_ns() / self.answered.interval_ns()).unwrap_or(u32::MAX)
+    }
+
+    /// Nanoseconds until one more unit is there; 0 when the bucket is full.
+    pub const fn next_ns(&self) -> u64 {
+        let interval = self.answered.interval_ns();
+        if self.full_ns == 0 { 0 } else { interval - self.free_ns() % interval }
+    }
 }
 
 /// The answer to one check.
@@ -189,8 +205,6 @@ fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: 
     let wanted = debt.saturating_add(limit.cost_ns(claim.cost));
     let fits = wanted <= fill;
     let after = if fits { wanted } else { debt };
-    let free = fill.saturating_sub(after);
-    let interval = limit.interval_ns();
     let wait_ns = if fits {
         Some(0)
     } else if claim.cost > limit.burst() {
@@ -198,15 +212,7 @@ fn sum(claim: &Claim, limit: Limit, index: usize, tat: u64, now: u64, overflow: 
     } else {
         Some(wanted - fill)
     };
-    let standing = Standing {
-        index,
-        limit: claim.limit,
-        remaining: u32::try_from(free / interval).unwrap_or(u32::MAX),
-        full_ns: after,
-        next_ns: if after == 0 { 0 } else { interval - free % interval },
-        wait_ns,
-        overflow,
-    };
+    let standing = Standing { index, limit: claim.limit, wait_ns, overflow, full_ns: after, answered: limit };
     let mended = is_foreign.then(|| now.saturating_add(debt));
     Sum { standing, tat: now.saturating_add(after), fits, mended }
 }
@@ -401,7 +407,7 @@ impl Buckets {
         }
         let standings = sums.iter().flatten().map(|sum| sum.standing);
         let tightest = if allowed {
-            standings.filter(|s| would_violate & (1 << s.index) == 0).min_by_key(|s| s.remaining)
+            standings.filter(|s| would_violate & (1 << s.index) == 0).min_by_key(Standing::remaining)
         } else {
             standings.filter(|s| violated & (1 << s.index) != 0).max_by_key(|s| s.wait_ns.unwrap_or(u64::MAX))
         };

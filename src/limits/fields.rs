@@ -35,9 +35,9 @@ pub fn policy(name: &str, limit: Limit) -> String {
 /// full, or, when nothing is left, until one more unit is there.
 pub fn item(name: &str, standing: &Standing) -> String {
     let ns =
-        if standing.remaining > 0 { standing.full_ns } else { standing.wait_ns.unwrap_or(0).max(standing.next_ns) };
+        if standing.remaining() > 0 { standing.full_ns } else { standing.wait_ns.unwrap_or(0).max(standing.next_ns()) };
     let t = ns.div_ceil(1_000_000_000).clamp(1, LARGEST);
-    format!("{};r={};t={t}", quoted(name), standing.remaining)
+    format!("{};r={};t={t}", quoted(name), standing.remaining())
 }
 
 /// Sets the fields of one check: the policies that apply (on a refusal only those violated), how the tightest stands, and on

@@ -288,11 +288,7 @@ impl Place {
     }
 
     /// Writes `dev.env`, whole or not at all, for its owner's eyes.
-    pub(super) fn tell(
-        &self,
-        people: &[(&'static Demo, Credentials)],
-        person: &Person,
-    ) -> Result<(), Failure> {
+    pub(super) fn tell(&self, people: &[(&'static Demo, Credentials)], person: &Person) -> Result<(), Failure> {
         let mut text =
             "# Written by `stockade dev`: `. dev.env` in a shell. Demo credentials of this directory alone.\n"
                 .to_owned();

@@ -20,7 +20,7 @@ fn limit(units: u32, per_ms: u64, burst: u32) -> Limit {
 
 /// What is left in a claim's bucket.
 fn left(buckets: &Buckets, claim: Claim, now: u64) -> u32 {
-    buckets.peek(&[claim.costing(0)], now).tightest.expect("one claim").remaining
+    buckets.peek(&[claim.costing(0)], now).tightest.expect("one claim").remaining()
 }
 
 const SECOND: u64 = 1_000_000_000;

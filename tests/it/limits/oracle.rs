@@ -95,13 +95,13 @@ proptest! {
             let claim = Claim::new(key, limit);
             let standing = ours.check(&[claim.costing(cost)], now).tightest.unwrap();
             let at = |cost, now| ours.peek(&[claim.costing(cost)], now).is_allowed();
-            prop_assert!(at(standing.remaining, now));
-            prop_assert!(!at(standing.remaining + 1, now));
+            prop_assert!(at(standing.remaining(), now));
+            prop_assert!(!at(standing.remaining() + 1, now));
             prop_assert!(at(limit.burst(), now + standing.full_ns));
             prop_assert!(standing.full_ns == 0 || !at(limit.burst(), now + standing.full_ns - 1));
-            if standing.next_ns > 0 && standing.remaining < limit.burst() {
-                prop_assert!(at(standing.remaining + 1, now + standing.next_ns));
-                prop_assert!(!at(standing.remaining + 1, now + standing.next_ns - 1));
+            if standing.next_ns() > 0 && standing.remaining() < limit.burst() {
+                prop_assert!(at(standing.remaining() + 1, now + standing.next_ns()));
+                prop_assert!(!at(standing.remaining() + 1, now + standing.next_ns() - 1));
             }
         }
     }
