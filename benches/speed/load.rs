@@ -76,8 +76,7 @@ async fn connection(address: &str, requests: &Requests, end: Instant) -> Histogr
     let mut sent = Instant::now();
     while sent < end {
         let Some(request) = requests.next() else { break };
-        stream.write_all(request).await.expect("the request is sent");
-        exchange(&mut stream, &mut buffer).await;
+        exchange(&mut stream, request, &mut buffer).await;
         let now = Instant::now();
         seen.record((now - sent).as_nanos() as u64).expect("a latency");
         sent = now;
@@ -88,14 +87,24 @@ async fn connection(address: &str, requests: &Requests, end: Instant) -> Histogr
 /// One request, one answer: the body.
 pub(crate) async fn once(address: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server accepts");
-    stream.write_all(request).await.expect("the request is sent");
     let mut buffer = Vec::new();
-    let head = exchange(&mut stream, &mut buffer).await;
+    let head = exchange(&mut stream, request, &mut buffer).await;
     String::from_utf8_lossy(&buffer[head..]).into_owned()
 }
 
+/// Sends a request and reads its answer into `buffer`; gives where its body begins.
+///
+/// # Panics
+/// When the answer is not 200: figures of refusals are no figures.
+async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> usize {
+    stream.write_all(request).await.expect("the request is sent");
+    let head = answer(stream, buffer).await;
+    assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(buffer));
+    head
+}
+
 /// Reads one answer into `buffer`; gives where its body begins.
-async fn exchange(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> usize {
+pub(crate) async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> usize {
     buffer.clear();
     loop {
         let read = stream.read_buf(buffer).await.expect("the answer");
@@ -106,7 +115,6 @@ async fn exchange(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> usize {
             None => buffer.ends_with(b"0\r\n\r\n"),
         };
         if whole {
-            assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(buffer));
             return head;
         }
     }
@@ -132,9 +140,11 @@ pub(crate) fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
 pub(crate) fn form(path: &str, (id, secret): (&str, &str), body: &str) -> Vec<u8> {
     use base64::Engine as _;
     let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
-    let headers = format!("Authorization: Basic {credentials}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
-    post(path, &headers, body)
+    post(path, &format!("Authorization: Basic {credentials}\r\n{FORM}"), body)
 }
+
+/// The header of a form.
+pub(crate) const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 /// A request without a body.
 pub(crate) fn get(path: &str, headers: &str) -> Vec<u8> {
@@ -150,8 +160,7 @@ pub(crate) async fn collect(address: &str, request: &[u8], connections: usize, c
             let mut stream = TcpStream::connect(address).await.expect("the server accepts");
             let (mut buffer, mut bodies) = (Vec::new(), Vec::new());
             while bodies.len() < count.div_ceil(connections) {
-                stream.write_all(&request).await.expect("the request is sent");
-                let head = exchange(&mut stream, &mut buffer).await;
+                let head = exchange(&mut stream, &request, &mut buffer).await;
                 bodies.push(String::from_utf8_lossy(&buffer[head..]).into_owned());
             }
             bodies

@@ -18,6 +18,7 @@ mod compare;
 mod decisions;
 mod floor;
 mod load;
+mod people;
 mod policies;
 mod process;
 mod report;
@@ -44,12 +45,13 @@ fn main() {
 type Section = (&'static str, fn(&mut report::Report));
 
 /// In process first: nothing else runs then.
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     ("compare", compare::measure),
     ("buckets", buckets::measure),
     ("decisions", decisions::measure),
     ("append", append::measure),
     ("wire", wire::measure),
+    ("people", people::measure),
 ];
 
 /// Measures the sections that are wanted; all of them when none is named.

@@ -28,6 +28,7 @@ const NO_LIMITS: [(&str, &str); 6] = [
 pub(crate) struct Stockade {
     pub(crate) server: Server,
     pub(crate) env: BTreeMap<String, String>,
+    ops: String,
     dir: PathBuf,
     settings: Vec<(String, String)>,
 }
@@ -49,7 +50,7 @@ impl Stockade {
         Self::start(&dir, &address, &ops, &settings).await.stop();
         edit(&dir.join("policies"));
         let server = Self::start(&dir, &address, &ops, &settings).await;
-        Self { server, env: variables(&dir.join("dev.env")), dir, settings }
+        Self { server, env: variables(&dir.join("dev.env")), ops, dir, settings }
     }
 
     async fn start(dir: &Path, address: &str, ops: &str, settings: &[(String, String)]) -> Server {
@@ -70,10 +71,9 @@ impl Stockade {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// A client of its own; gives its secret.
+    /// A client of its own, which `more` describes; gives its secret.
     pub(crate) fn create_client(&self, id: &str, more: &[&str]) -> String {
-        let fixed = ["client", "create", "--id", id, "--grant", "client_credentials"];
-        let printed = self.cli(&[&fixed[..], more].concat());
+        let printed = self.cli(&[&["client", "create", "--id", id], more].concat());
         let mut words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
         words.find(|word| word.starts_with("stk_cs_")).expect("a secret").to_owned()
     }
@@ -81,6 +81,18 @@ impl Stockade {
     /// Id and secret of one of `dev.env`'s clients.
     pub(crate) fn client(&self, who: &str) -> (&str, &str) {
         (&self.env[&format!("{who}_CLIENT_ID")], &self.env[&format!("{who}_CLIENT_SECRET")])
+    }
+
+    /// The database.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.dir.join("stockade.db")
+    }
+
+    /// The value of a counter.
+    pub(crate) async fn counter(&self, name: &str) -> f64 {
+        let text = load::once(&self.ops, &load::get("/metrics", "")).await;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("there is no counter {name}"))
     }
 
     /// A token for a client.
@@ -102,6 +114,15 @@ pub(crate) async fn floor(kind: &str) -> Server {
 
 /// npm oidc-provider, when it is installed.
 pub(crate) async fn peer(format: &str) -> Option<Server> {
+    peer_running("oidc-provider.mjs", format).await
+}
+
+/// The same with somebody signed in.
+pub(crate) async fn peer_with_people() -> Option<Server> {
+    peer_running("oidc-provider-people.mjs", "").await
+}
+
+async fn peer_running(script: &str, format: &str) -> Option<Server> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let installed = root.join("target/outside/peers");
     if !installed.join("node_modules/oidc-provider").is_dir() {
@@ -110,7 +131,7 @@ pub(crate) async fn peer(format: &str) -> Option<Server> {
     let address = free_address();
     let port = address.rsplit(':').next().expect("a port");
     let mut command = Command::new("node");
-    command.arg(root.join("benches/peers/oidc-provider.mjs"));
+    command.arg(root.join("benches/peers").join(script));
     command.env("PORT", port).env("FORMAT", format).env("PEERS", &installed).env("NODE_ENV", "production");
     Some(Server::start(command, address.clone(), &address, "/jwks", Path::new("/dev/null")).await)
 }

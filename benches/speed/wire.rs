@@ -109,11 +109,12 @@ async fn measure_all(report: &mut Report) {
     }
 
     let scopes: Vec<String> = (0..100).map(|n| format!("s{n:03}")).collect();
-    let flags: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", scope]).collect();
+    let machine = ["--grant", "client_credentials"];
+    let flags: Vec<&str> = machine.into_iter().chain(scopes.iter().flat_map(|scope| ["--scope", scope])).collect();
     let many: Vec<_> = (0..8).map(|n| format!("bench-scopes-{n}")).collect();
     let many: Vec<_> = many.iter().map(|id| (id, queued.create_client(id, &flags))).collect();
-    let opaque =
-        ("bench-opaque", queued.create_client("bench-opaque", &["--scope", "read", "--resource", stage::OPAQUE]));
+    let opaque = [&machine[..], &["--scope", "read", "--resource", stage::OPAQUE]].concat();
+    let opaque = ("bench-opaque", queued.create_client("bench-opaque", &opaque));
     let opaque = (opaque.0, &*opaque.1);
     // A running server follows the command line within a second.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -198,6 +199,7 @@ fn lines(report: &mut Report, found: &BTreeMap<&'static str, Figures>) {
     cpu("token, cold decision, against hello + sign", "token, cold decision", "hello + sign", 2.5);
     cpu("introspection of a JWT seen before against hello", "introspection", "hello", 2.0);
     cpu("introspection of an opaque token against hello", "introspection, opaque", "hello", 2.0);
+    cpu("introspection against hello behind the same layers", "introspection", "hello behind our layers", 2.0);
     cpu("the outer layers alone against hello", "hello behind our layers", "hello", 1.6);
     cpu("JWKS against hello behind the same layers", "JWKS", "hello behind our layers", 1.15);
     cpu("metadata against hello behind the same layers", "metadata", "hello behind our layers", 1.15);

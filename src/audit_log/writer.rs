@@ -58,7 +58,7 @@ enum Message {
 
 struct Inner {
     first: mpsc::Sender<Message>,
-    later: mpsc::Sender<Event>,
+    later: mpsc::Sender<Entry>,
     /// A whole batch of queued events waits.
     full: Notify,
     folds: Mutex<Folds>,
@@ -137,7 +137,11 @@ impl AuditLog {
 
     /// Queues `event`; it is visible within a second. When the queue is full it is counted in a gap event instead.
     pub fn queue(&self, event: Event) {
-        let queued = self.0.later.try_send(event).is_ok();
+        // Packed by who has it: the writer's thread then frees one piece of memory instead of a dozen.
+        let queued = self.0.later.try_reserve().is_ok_and(|place| {
+            place.send(Entry::new(&event, &*self.0.rng));
+            true
+        });
         if !queued {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -218,7 +222,7 @@ pub struct Worker {
     log: AuditLog,
     store: Store,
     first: mpsc::Receiver<Message>,
-    later: mpsc::Receiver<Event>,
+    later: mpsc::Receiver<Entry>,
     sequencer: Sequencer,
     head: Head,
 }
@@ -288,7 +292,7 @@ struct Writer {
     log: AuditLog,
     store: Store,
     first: mpsc::Receiver<Message>,
-    later: mpsc::Receiver<Event>,
+    later: mpsc::Receiver<Entry>,
     /// Queued events that a failed commit gave back.
     held_back: Vec<Entry>,
 }
@@ -305,7 +309,7 @@ impl Writer {
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut since_fold_ns, mut since_move_ns) = (clock.monotonic_ns(), 0);
-        let (mut messages, mut events) = (Vec::new(), Vec::new());
+        let (mut messages, mut queued) = (Vec::new(), Vec::new());
         loop {
             let stopping = tokio::select! {
                 biased;
@@ -321,15 +325,16 @@ impl Writer {
             {
                 messages.push(message);
             }
-            while events.len() < most
-                && let Ok(event) = self.later.try_recv()
+            while queued.len() < most
+                && let Ok(entry) = self.later.try_recv()
             {
-                events.push(event);
+                queued.push(entry);
             }
             let now_ns = clock.monotonic_ns();
             if stopping || flush || now_ns.saturating_sub(since_fold_ns) >= 1_000_000_000 {
                 since_fold_ns = now_ns;
-                events.append(&mut self.log.0.folds.lock().take());
+                let folded = self.log.0.folds.lock().take();
+                queued.extend(folded.iter().map(|event| Entry::new(event, &*self.log.0.rng)));
             }
             if let Some(sequencer) = sequencer.as_deref_mut() {
                 if flush || stopping || now_ns.saturating_sub(since_move_ns) >= POLL.as_nanos() as u64 {
@@ -339,7 +344,7 @@ impl Writer {
                     tracing::warn!(error = %crate::telemetry::chain(&error), "the sequencer's lease was not renewed");
                 }
             }
-            self.write(sequencer.as_deref_mut(), &mut messages, &mut events).await;
+            self.write(sequencer.as_deref_mut(), &mut messages, &mut queued).await;
             if let (Some(head), Some(sequencer)) = (head.as_deref_mut(), sequencer.as_deref()) {
                 head.sign(&self.store, sequencer.frontier(), &*clock, false).await;
             }
@@ -350,7 +355,7 @@ impl Writer {
     }
 
     /// One commit for everything at hand, then the answers.
-    async fn write(&mut self, sequencer: Option<&mut Sequencer>, messages: &mut Vec<Message>, events: &mut Vec<Event>) {
+    async fn write(&mut self, sequencer: Option<&mut Sequencer>, messages: &mut Vec<Message>, queued: &mut Vec<Entry>) {
         let rng = Arc::clone(&self.log.0.rng);
         let mut entries = std::mem::take(&mut self.held_back);
         let dropped = self.log.0.dropped.swap(0, Ordering::Relaxed);
@@ -360,7 +365,7 @@ impl Writer {
             gap.reason = Some("queue_full".into());
             entries.push(Entry::new(&gap, &*rng));
         }
-        entries.extend(events.drain(..).map(|event| Entry::new(&event, &*rng)));
+        entries.append(queued);
         let later = entries.len();
         let mut acks = Vec::with_capacity(messages.len());
         for message in messages.drain(..) {

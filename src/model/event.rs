@@ -99,7 +99,13 @@ impl Data {
     fn set(&mut self, name: &'static str, value: Value) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+            None => {
+                // Most kinds have four to eight facts: one allocation instead of two.
+                if self.0.is_empty() {
+                    self.0.reserve(8);
+                }
+                self.0.push((name, value));
+            }
         }
     }
 

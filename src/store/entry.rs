@@ -4,6 +4,7 @@
 //! rest its salt (16 bytes; of an erased half its 32-byte commitment), its length (4 bytes, little endian) and its body.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,6 +14,8 @@ use crate::model::Event;
 
 const SALT: usize = 16;
 const COMMITMENT: usize = 32;
+/// No thread keeps more than this to write events in.
+const LARGE: usize = 64 << 10;
 
 /// One half of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +56,32 @@ pub struct Entry {
 impl Entry {
     /// Fixes the bytes and salts of an event.
     pub fn new(event: &Event, random: &dyn Rng) -> Self {
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.push(0);
-        let mut half = |write: fn(&Event, &mut Vec<u8>)| {
-            bytes.extend_from_slice(&rng::bytes::<SALT>(random));
-            let length_at = bytes.len();
-            bytes.extend_from_slice(&[0; 4]);
-            write(event, &mut bytes);
-            let length = u32::try_from(bytes.len() - length_at - 4).unwrap_or(u32::MAX).to_le_bytes();
-            if let Some(place) = bytes.get_mut(length_at..length_at + 4) {
-                place.copy_from_slice(&length);
+        thread_local! {
+            /// Where events of this thread are written; what is kept is of just their size.
+            static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        SCRATCH.with_borrow_mut(|bytes| {
+            bytes.clear();
+            bytes.push(0);
+            let mut half = |write: fn(&Event, &mut Vec<u8>)| {
+                bytes.extend_from_slice(&rng::bytes::<SALT>(random));
+                let length_at = bytes.len();
+                bytes.extend_from_slice(&[0; 4]);
+                write(event, bytes);
+                let length = u32::try_from(bytes.len() - length_at - 4).unwrap_or(u32::MAX).to_le_bytes();
+                if let Some(place) = bytes.get_mut(length_at..length_at + 4) {
+                    place.copy_from_slice(&length);
+                }
+                bytes.len()
+            };
+            let rest_at = half(Event::write_personal);
+            half(Event::write_rest);
+            let entry = Self { bytes: Bytes::copy_from_slice(bytes), rest_at };
+            if bytes.capacity() > LARGE {
+                *bytes = Vec::new();
             }
-            bytes.len()
-        };
-        let rest_at = half(Event::write_personal);
-        half(Event::write_rest);
-        Self { bytes: bytes.into(), rest_at }
+            entry
+        })
     }
 
     /// Puts an event together from its halves.
@@ -152,6 +165,19 @@ fn take(flags: u8, which: Which, bytes: &[u8]) -> Option<(Half<'_>, &[u8])> {
     }
 }
 
+/// A text that is borrowed where it has no escapes: serde does that for no `Option<Cow>`.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What the half that stays says of itself.
 #[derive(Debug, Deserialize)]
 pub struct Rest<'a> {
@@ -168,19 +194,19 @@ pub struct Rest<'a> {
     pub outcome: Cow<'a, str>,
     /// Its action.
     #[serde(borrow, default)]
-    pub action: Option<Cow<'a, str>>,
+    pub action: Option<Text<'a>>,
     /// Its resource.
     #[serde(borrow, default)]
-    pub resource: Option<Cow<'a, str>>,
+    pub resource: Option<Text<'a>>,
     /// The request it belongs to.
     #[serde(borrow, default)]
-    pub request_id: Option<Cow<'a, str>>,
+    pub request_id: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Personal<'a> {
     #[serde(borrow, default)]
-    principal: Option<Cow<'a, str>>,
+    principal: Option<Text<'a>>,
 }
 
 /// What searches go by, as the halves say it. What was erased is not there, and finds nothing.
@@ -189,7 +215,7 @@ pub struct Searchable<'a> {
     /// From the half that stays.
     pub rest: Option<Rest<'a>>,
     /// From the half that can be erased.
-    pub principal: Option<Cow<'a, str>>,
+    pub principal: Option<Text<'a>>,
 }
 
 #[cfg(test)]
@@ -236,7 +262,7 @@ mod tests {
         assert_eq!(without.rest(), entry.rest());
         assert_eq!(Entry::read(without.bytes().to_vec().into()), Some(without.clone()));
         let searchable = without.searchable().unwrap();
-        assert_eq!((searchable.principal, searchable.rest.unwrap().kind.as_ref()), (None, "decision"));
+        assert_eq!((searchable.principal.as_deref(), searchable.rest.unwrap().kind.as_ref()), (None, "decision"));
         let nothing = without.without(Which::Rest, &commitment);
         assert_eq!(Entry::read(nothing.bytes().to_vec().into()), Some(nothing.clone()));
         assert!(nothing.searchable().unwrap().rest.is_none());

@@ -47,11 +47,11 @@ pub(super) fn of_personal(found: &Searchable<'_>) -> Vec<Term> {
 pub(super) fn of_rest(found: &Searchable<'_>) -> Vec<Term> {
     let Some(rest) = &found.rest else { return Vec::new() };
     let all = [
-        (KIND, Some(&rest.kind)),
-        (OUTCOME, Some(&rest.outcome)),
-        (ACTION, rest.action.as_ref()),
-        (RESOURCE, rest.resource.as_ref()),
-        (REQUEST_ID, rest.request_id.as_ref()),
+        (KIND, Some(&*rest.kind)),
+        (OUTCOME, Some(&*rest.outcome)),
+        (ACTION, rest.action.as_deref()),
+        (RESOURCE, rest.resource.as_deref()),
+        (REQUEST_ID, rest.request_id.as_deref()),
     ];
     all.into_iter().filter_map(|(field, value)| Some(Term::new(field, value?))).collect()
 }

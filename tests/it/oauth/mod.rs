@@ -7,6 +7,7 @@ mod backchannel;
 mod client_auth;
 mod codes;
 mod cors;
+mod cost;
 mod counts;
 mod device;
 mod documents;

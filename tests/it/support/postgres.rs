@@ -137,7 +137,8 @@ impl Server {
         status.expect("pg_ctl runs").success()
     }
 
-    fn log(&self) -> PathBuf {
+    /// What it says, statements among it where `log_statement` is set.
+    pub(crate) fn log(&self) -> PathBuf {
         self.home.join("server.log")
     }
 
