@@ -197,9 +197,9 @@ async fn measure_all(report: &mut Report) {
     let stockade = Stockade::dev(home.path(), "people", "queued", stage::unlimited).await;
     let scope = "openid%20offline_access";
     let web = |id: &str, more: &[&str]| {
-        let grants = ["--grant", "authorization_code", "--grant", "refresh_token", "--scope", "openid", "--scope"];
-        let rest = ["offline_access", "--redirect-uri", "https://client.example/cb", "--id-token-alg", "ES256"];
-        let flags = [&grants[..], &rest, more].concat();
+        let grant = ["--grant", "authorization_code", "--scope", "openid"];
+        let rest = ["--redirect-uri", "https://client.example/cb", "--id-token-alg", "ES256"];
+        let flags = [&grant[..], &rest, more].concat();
         let client = (id.to_owned(), stockade.create_client(id, &flags));
         let (par, authorize, token) = ("/oauth/par", "/oauth/authorize", "/oauth/token");
         let address = stockade.server.address.clone();
@@ -208,7 +208,7 @@ async fn measure_all(report: &mut Report) {
     let mut ours = web("bench-web", &[]);
     // A running server follows the command line within a second.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    ours.cookie = signed_in(&stockade, &Flow { scope, ..ours.clone() }).await;
+    ours.cookie = signed_in(&stockade, &ours).await;
 
     code_flow(report, &ours).await;
     userinfo(report, &stockade, &ours).await;

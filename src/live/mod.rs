@@ -28,7 +28,7 @@ use crate::crypto::verify::{TokenError, Verifier};
 use crate::crypto::{CryptoError, sha256};
 use crate::model::{AccessToken, Client, TokenDigest};
 use crate::policy::Principal;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
 /// How many opaque tokens are remembered.
@@ -151,6 +151,15 @@ impl Live {
     /// When the database does not answer and the person is not in memory.
     pub async fn user(&self, user_id: &str) -> Result<Option<Arc<LiveUser>>, StoreError> {
         self.users.get(&self.store, user_id).await
+    }
+
+    /// The same where a transaction is open: what is not in memory is read with it, and not remembered, for it may see what
+    /// is not committed.
+    ///
+    /// # Errors
+    /// When the database does not answer and the person is not in memory.
+    pub async fn user_in(&self, tx: &mut Tx, user_id: &str) -> Result<Option<Arc<LiveUser>>, StoreError> {
+        self.users.get_in(tx, user_id).await
     }
 
     /// Forgets what is known of people: for whoever just changed one. Other processes see the change by themselves.

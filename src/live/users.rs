@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::crypto::bounded::Bounded;
 use crate::model::User;
 use crate::policy::Principal;
-use crate::store::{Store, StoreError, users};
+use crate::store::{Handle, Store, StoreError, Tx, users};
 
 /// How many people are remembered.
 const REMEMBERED: usize = 65_536;
@@ -40,10 +40,7 @@ impl Users {
             return Ok(Some(known));
         }
         let turn = self.turn.load(Ordering::SeqCst);
-        let found = users::find(&mut store.read().await?, user_id).await?;
-        let Some(users::Stored { version, user }) = found else { return Ok(None) };
-        let principal = Principal::user(&user.user_id, &user.roles, user.disabled);
-        let live = Arc::new(LiveUser { user, version, principal });
+        let Some(live) = read(&mut store.read().await?, user_id).await? else { return Ok(None) };
         self.known.insert(user_id.into(), Arc::clone(&live));
         if self.turn.load(Ordering::SeqCst) != turn {
             self.known.remove(user_id);
@@ -51,8 +48,21 @@ impl Users {
         Ok(Some(live))
     }
 
+    pub(super) async fn get_in(&self, tx: &mut Tx, user_id: &str) -> Result<Option<Arc<LiveUser>>, StoreError> {
+        match self.known.get(user_id) {
+            Some(known) => Ok(Some(known)),
+            None => read(tx, user_id).await,
+        }
+    }
+
     pub(super) fn forget(&self) {
         self.turn.fetch_add(1, Ordering::SeqCst);
         self.known.clear();
     }
+}
+
+async fn read(handle: &mut impl Handle, user_id: &str) -> Result<Option<Arc<LiveUser>>, StoreError> {
+    let Some(users::Stored { version, user }) = users::find(handle, user_id).await? else { return Ok(None) };
+    let principal = Principal::user(&user.user_id, &user.roles, user.disabled);
+    Ok(Some(Arc::new(LiveUser { user, version, principal })))
 }

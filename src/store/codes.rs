@@ -2,9 +2,9 @@
 //! request; a used one stays a while, so that its second use is recognised.
 
 use super::sql::{Handle, affected, run, statements};
-use super::{StoreError, Tx, decode, encode};
+use super::{StoreError, Tx, decode, encode, grants};
 use crate::base::Timestamp;
-use crate::model::{AuthorizationCode, TokenDigest};
+use crate::model::{AuthorizationCode, Grant, TokenDigest};
 
 statements! {
     INSERT = shared(
@@ -12,7 +12,10 @@ statements! {
     );
     USE_UP = shared(
         "update authorization_codes set used_at = $3 where digest = $1 and client_id = $2 and used_at is null
-         returning body"
+         returning body,
+             (select g.body from grants g where g.grant_id = authorization_codes.grant_id),
+             (select g.dpop_jkt from grants g where g.grant_id = authorization_codes.grant_id),
+             (select g.revoked_at from grants g where g.grant_id = authorization_codes.grant_id)"
     );
     USED = shared("select body from authorization_codes where digest = $1 and client_id = $2 and used_at is not null");
     SWEEP = shared(
@@ -36,8 +39,8 @@ pub async fn insert(tx: &mut Tx, digest: &TokenDigest, code: &AuthorizationCode)
     .map(drop)
 }
 
-/// Uses up the code of this client: for the first caller alone, however many ask at once. Expired or not: the caller holds
-/// the clock.
+/// Uses up the code of this client, and gives its family, if there still is one: for the first caller alone, however many
+/// ask at once. Expired or not: the caller holds the clock.
 ///
 /// # Errors
 /// When the database fails.
@@ -46,13 +49,16 @@ pub async fn use_up(
     digest: &TokenDigest,
     client_id: &str,
     now: Timestamp,
-) -> Result<Option<AuthorizationCode>, StoreError> {
-    let row: Option<(String,)> = run!(tx, USE_UP, |conn, text| sqlx::query_as(text)
+) -> Result<Option<(AuthorizationCode, Option<Grant>)>, StoreError> {
+    type Row = (String, Option<String>, Option<String>, Option<i64>);
+    let row: Option<Row> = run!(tx, USE_UP, |conn, text| sqlx::query_as(text)
         .bind(digest.as_slice())
         .bind(client_id)
         .bind(now.as_micros())
         .fetch_optional(conn))?;
-    row.map(|(body,)| decode("authorization_codes", &body)).transpose()
+    let Some((body, family, dpop_jkt, revoked_at)) = row else { return Ok(None) };
+    let family = family.map(|family| grants::grant((family, dpop_jkt, revoked_at))).transpose()?;
+    Ok(Some((decode("authorization_codes", &body)?, family)))
 }
 
 /// The code of this client that was used up before.

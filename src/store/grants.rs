@@ -81,7 +81,7 @@ pub struct Revoked {
 
 type Row = (String, Option<String>, Option<i64>);
 
-fn grant((body, dpop_jkt, revoked_at): Row) -> Result<Grant, StoreError> {
+pub(super) fn grant((body, dpop_jkt, revoked_at): Row) -> Result<Grant, StoreError> {
     let grant: Grant = decode("grants", &body)?;
     Ok(Grant { dpop_jkt, revoked_at: revoked_at.map(Timestamp::from_micros), ..grant })
 }

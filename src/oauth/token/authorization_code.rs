@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::person::{self, Asks};
 use crate::accounts::{self, Occasion, Why};
-use crate::base::Timestamp;
+use crate::base::{Secret, Timestamp};
 use crate::crypto::secret_text::{self, Kind};
 use crate::crypto::{b64url, compare, sha256};
 use crate::live::LiveClient;
@@ -15,10 +15,10 @@ use crate::model::event::kind;
 use crate::model::{AuthorizationCode, Event, Grant, GrantType, Outcome, TokenDigest};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
-use crate::oauth::issue::{self, Beside};
+use crate::oauth::issue::{self, Beside, Minted};
 use crate::oauth::record::{Asked, Refusal};
 use crate::store::grants::Of;
-use crate::store::{StoreError, codes, events, grants};
+use crate::store::{StoreError, Tx, codes, events};
 use crate::telemetry::labels::Replayed;
 
 const GRANT: GrantType = GrantType::AuthorizationCode;
@@ -32,56 +32,74 @@ pub(super) async fn grant(asked: &Asked<'_>, client: &Arc<LiveClient>, form: &Fo
         return Err(refused(WRONG));
     }
     let digest = secret_text::digest(text);
-    let Some((code, grant)) = open(asked, client, &digest).await.map_err(unavailable)? else {
+    let mut tx = asked.server.ctx.store.begin().await.map_err(unavailable)?;
+    // One transaction from the code to the tokens. What is wrong with the request uses the code up all the same; what is
+    // wrong with the database leaves everything as it was.
+    let used = codes::use_up(&mut tx, &digest, &client.client.client_id, asked.now).await.map_err(unavailable)?;
+    let Some((code, grant)) = used else {
+        drop(tx);
         return Err(match replayed(asked, client, &digest).await.map_err(unavailable)? {
             true => refused(Error::InvalidGrant("the code was used before: everything it led to is revoked")),
             false => refused(WRONG),
         });
     };
-    check(asked, &code, form).map_err(refused)?;
-    if !grant.is_live(asked.now) || grant.created_at < client.client.created_at {
-        return Err(refused(WRONG));
-    }
-    let asks = Asks::of(form, &code.resources, &grant.scopes).map_err(refused)?;
-    let made = person::mint(asked, client, &grant, GRANT, &asks).await?;
-    let id_token = issue::id_token(asked, client, &grant, &made.minted, grant.nonce.as_deref()).map_err(refused)?;
-
-    let store = async {
-        let mut tx = asked.server.ctx.store.begin().await?;
-        if !person::bind(asked, &mut tx, client, &grant).await? {
-            return Ok(None);
-        }
-        made.minted.keep(&mut tx).await?;
-        let refresh = match issue::is_refreshable(client) {
-            true => Some(issue::refresh_token(asked, &mut tx, &grant, None, &made.minted.token).await?),
-            false => None,
-        };
-        events::intake(&mut tx, &made.event).await?;
-        tx.commit().await?;
-        Ok(Some(refresh))
-    };
-    let Some(refresh) = store.await.map_err(unavailable)? else { return Err(refused(WRONG)) };
-    made.minted.issued(asked, GRANT);
-    Ok(made.minted.answer(&Beside {
+    let ready = open(asked, client, form, &mut tx, &code, grant).await.map_err(unavailable)?;
+    tx.commit().await.map_err(unavailable)?;
+    let Ready { minted, id_token, refresh } = ready?;
+    minted.issued(asked, GRANT);
+    Ok(minted.answer(&Beside {
         refresh_token: refresh.as_ref().map(|text| text.expose().as_str()),
         id_token: id_token.as_deref(),
         issued_token_type: None,
     }))
 }
 
-/// Uses the code up: for the first of however many, and for good.
+/// What a code leads to, once its transaction is committed.
+struct Ready {
+    minted: Minted,
+    id_token: Option<String>,
+    refresh: Option<Secret<String>>,
+}
+
+/// Opens the family of a code that was just used up. Writes nothing before the last reason to refuse.
 async fn open(
     asked: &Asked<'_>,
-    client: &LiveClient,
-    digest: &TokenDigest,
-) -> Result<Option<(AuthorizationCode, Grant)>, StoreError> {
-    let mut tx = asked.server.ctx.store.begin().await?;
-    let Some(code) = codes::use_up(&mut tx, digest, &client.client.client_id, asked.now).await? else {
-        return Ok(None);
+    client: &Arc<LiveClient>,
+    form: &Form<'_>,
+    tx: &mut Tx,
+    code: &AuthorizationCode,
+    grant: Option<Grant>,
+) -> Result<Result<Ready, Refusal>, StoreError> {
+    let refused = |error: Error| error.to(client);
+    if let Err(error) = check(asked, code, form) {
+        return Ok(Err(refused(error)));
+    }
+    let live = |grant: &Grant| grant.is_live(asked.now) && grant.created_at >= client.client.created_at;
+    let Some(grant) = grant.filter(live) else { return Ok(Err(refused(WRONG))) };
+    asked.speaks_for(&grant.user_id);
+    let user = asked.server.ctx.live.user_in(tx, &grant.user_id).await?;
+    let asks = match Asks::of(form, &code.resources, &grant.scopes) {
+        Ok(asks) => asks,
+        Err(error) => return Ok(Err(refused(error))),
     };
-    let grant = grants::find(&mut tx, &code.grant_id).await?;
-    tx.commit().await?;
-    Ok(grant.map(|grant| (code, grant)))
+    let made = match person::make(asked, client, &grant, GRANT, &asks, user) {
+        Ok(made) => made,
+        Err(refusal) => return Ok(Err(*refusal)),
+    };
+    let id_token = match issue::id_token(asked, client, &grant, &made.minted, grant.nonce.as_deref()) {
+        Ok(id_token) => id_token,
+        Err(error) => return Ok(Err(refused(error))),
+    };
+    if !person::bind(asked, tx, client, &grant).await? {
+        return Ok(Err(refused(WRONG)));
+    }
+    made.minted.keep(tx).await?;
+    let refresh = match issue::is_refreshable(client) {
+        true => Some(issue::refresh_token(asked, tx, &grant, None, &made.minted.token).await?),
+        false => None,
+    };
+    events::intake(tx, &made.event).await?;
+    Ok(Ok(Ready { minted: made.minted, id_token, refresh }))
 }
 
 /// Whether the code was used before; then its family ends, with the events of both.

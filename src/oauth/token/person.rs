@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::live::LiveClient;
+use crate::live::{LiveClient, LiveUser};
 use crate::model::{Event, Grant, GrantType};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
@@ -56,11 +56,22 @@ pub(super) async fn mint(
     by: GrantType,
     asks: &Asks,
 ) -> Result<Made, Refusal> {
-    let ctx = &asked.server.ctx;
     asked.speaks_for(&grant.user_id);
-    let found = ctx.live.user(&grant.user_id).await.map_err(|error| unavailable(&error).to(client))?;
+    let found = asked.server.ctx.live.user(&grant.user_id).await.map_err(|error| unavailable(&error).to(client))?;
+    make(asked, client, grant, by, asks, found).map_err(|refusal| *refusal)
+}
+
+/// The same with the person at hand, if there is one.
+pub(super) fn make(
+    asked: &Asked<'_>,
+    client: &Arc<LiveClient>,
+    grant: &Grant,
+    by: GrantType,
+    asks: &Asks,
+    found: Option<Arc<LiveUser>>,
+) -> Result<Made, Box<Refusal>> {
     let Some(user) = found.filter(|user| !user.user.disabled) else {
-        return Err(Error::InvalidGrant("the person is gone or disabled").to(client));
+        return Err(Box::new(Error::InvalidGrant("the person is gone or disabled").to(client)));
     };
     let age = asked.now.since(grant.auth_time).as_secs();
     let person = Person { user: &user, acr: grant.acr.level(), auth_age_secs: u32::try_from(age).unwrap_or(u32::MAX) };
@@ -69,9 +80,9 @@ pub(super) async fn mint(
     let registered = |scope: &&String| client.client.scopes.contains(*scope);
     let wanted: Vec<&str> = asks.scopes.iter().filter(registered).map(String::as_str).collect();
     let granted = issuance::decide_for(asked, client, &person, by, &target, &wanted);
-    let about = |error: Error| Refusal { resource: Some(Arc::clone(&target.uri)), ..error.to(client) };
+    let about = |error: Error| Box::new(Refusal { resource: Some(Arc::clone(&target.uri)), ..error.to(client) });
     if let Some(error) = granted.error() {
-        return Err(Refusal { decision: Some(granted.decision), ..about(error) });
+        return Err(Box::new(Refusal { decision: Some(granted.decision), ..*about(error) }));
     }
     let minted = issue::mint(asked, client, &target, Subject::Person(grant), &granted.scope, None).map_err(about)?;
     let event = minted.event(asked, client, by, &target, &granted.decision);
