@@ -21,6 +21,7 @@ mod local;
 mod login;
 mod migrate;
 mod output;
+mod plan;
 mod policy;
 mod progress;
 mod serve;
@@ -67,6 +68,12 @@ enum Command {
     /// Add and manage the people who sign in
     #[command(subcommand)]
     User(user::Command),
+    /// Show what would change to make clients and people as declared in files
+    Plan(plan::PlanArgs),
+    /// Make clients and people as declared in files
+    Apply(plan::ApplyArgs),
+    /// Ask whether clients and people are as declared in files; exit 1 when not
+    Drift(plan::PlanArgs),
     /// Look after the keys that sign tokens
     #[command(subcommand)]
     Key(key::Command),
@@ -124,6 +131,9 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
             return block_on(audit::run(&audit::Command::Verify(args), &At { server: None, ..cli.at }));
         }
         Command::Audit(command) => return block_on(audit::run(&command, &cli.at.settled(matches)?)),
+        Command::Plan(args) => return block_on(plan::plan(&args, &cli.at.settled(matches)?)),
+        Command::Apply(args) => return block_on(plan::apply(&args, &cli.at.settled(matches)?)),
+        Command::Drift(args) => return block_on(plan::drift(&args, &cli.at.settled(matches)?)),
         Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
         Command::Logout(args) => return block_on(login::logout(&args, &cli.at.settled(matches)?)),
         command => command,
@@ -133,6 +143,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
     match command {
         Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) | Command::Audit(_) => Ok(()),
         Command::Login(_) | Command::Logout(_) => Ok(()),
+        Command::Plan(_) | Command::Apply(_) | Command::Drift(_) => Ok(()),
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args, config),
         Command::Init(args) => init::run(&args),

@@ -5,6 +5,7 @@
 //! mistake is told at once. Reading decides nothing about who may; that is the caller's.
 
 pub mod client;
+pub mod declared;
 mod members;
 pub mod metadata;
 pub mod uri;

@@ -80,10 +80,20 @@ fn deepest(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| deepest(inner))
 }
 
-/// An answer that is no refusal.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
+    pub(super) status: u16,
     pub(super) body: Value,
+    /// The state that it shows.
+    pub(super) etag: Option<String>,
+}
+
+impl Answer {
+    /// A refusal is a failure.
+    pub(super) fn accepted(self) -> Result<Self, Failure> {
+        if (200..300).contains(&self.status) { Ok(self) } else { Err(refusal(self.status, &self.body)) }
+    }
 }
 
 /// The management API.
@@ -124,9 +134,23 @@ impl Api {
 
     /// Asks; a refusal is a failure.
     pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        self.ask(method, path, body, None).await?.accepted()
+    }
+
+    /// Asks, about the state `etag` alone when it is given.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let mut request = Request::builder().method(method).uri(path);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(etag) = etag {
+            request = request.header(header::IF_MATCH, etag);
         }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let request = request.body(body).map_err(|e| Failure::usage(format!("`{path}` cannot be asked for: {e}")))?;
@@ -136,10 +160,8 @@ impl Api {
         };
         let text = response.body();
         let body = if text.is_empty() { Value::Null } else { serde_json::from_slice(text).unwrap_or_default() };
-        if response.status().is_success() {
-            return Ok(Answer { body });
-        }
-        Err(refusal(response.status().as_u16(), &body))
+        let etag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Answer { status: response.status().as_u16(), body, etag })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {

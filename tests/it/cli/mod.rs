@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod declared;
 mod dev;
 mod docs;
 mod doctor;
