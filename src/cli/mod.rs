@@ -26,7 +26,9 @@ mod policy;
 mod progress;
 mod serve;
 mod token;
+mod trial;
 mod user;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -84,6 +86,9 @@ enum Command {
     /// Issue, look at and revoke access tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Play a client against a server, and print each step
+    #[command(subcommand)]
+    Try(trial::Command),
     /// Check, test and explain policies
     #[command(subcommand)]
     Policy(policy::Command),
@@ -134,6 +139,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
         Command::Plan(args) => return block_on(plan::plan(&args, &cli.at.settled(matches)?)),
         Command::Apply(args) => return block_on(plan::apply(&args, &cli.at.settled(matches)?)),
         Command::Drift(args) => return block_on(plan::drift(&args, &cli.at.settled(matches)?)),
+        Command::Try(command) => return block_on(trial::run(&command, &cli.at.settled(matches)?)),
         Command::Login(args) => return block_on(login::run(&args, &cli.at.settled(matches)?)),
         Command::Logout(args) => return block_on(login::logout(&args, &cli.at.settled(matches)?)),
         command => command,
@@ -143,7 +149,7 @@ fn dispatch(cli: Cli, matches: &clap::ArgMatches) -> Result<(), Failure> {
     match command {
         Command::Client(_) | Command::User(_) | Command::Key(_) | Command::Token(_) | Command::Audit(_) => Ok(()),
         Command::Login(_) | Command::Logout(_) => Ok(()),
-        Command::Plan(_) | Command::Apply(_) | Command::Drift(_) => Ok(()),
+        Command::Plan(_) | Command::Apply(_) | Command::Drift(_) | Command::Try(_) => Ok(()),
         Command::Dev(args) => dev::run(&args),
         Command::Serve(args) => serve::run(&args, config),
         Command::Init(args) => init::run(&args),

@@ -69,12 +69,22 @@ impl Credential {
                 let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 Ok(request.basic_auth(encode(client_id), Some(encode(secret.expose()))))
             }
-            Self::Key(pem) => {
-                form.push(("client_assertion_type", ASSERTION_TYPE.to_owned()));
-                form.push(("client_assertion", assertion(pem.expose(), client_id, issuer)?));
+            Self::Key(_) => {
+                form.extend(self.parameters(client_id, issuer)?);
                 Ok(request)
             }
         }
+    }
+
+    /// The form parameters that prove it: of a key an assertion, of a secret none, which goes in a header.
+    pub(in crate::cli) fn parameters(
+        &self,
+        client_id: &str,
+        issuer: &str,
+    ) -> Result<Vec<(&'static str, String)>, Failure> {
+        let Self::Key(pem) = self else { return Ok(Vec::new()) };
+        let assertion = assertion(pem.expose(), client_id, issuer)?;
+        Ok(vec![("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)])
     }
 }
 

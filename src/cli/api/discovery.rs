@@ -13,6 +13,20 @@ pub(in crate::cli) struct Metadata {
     pub(in crate::cli) device_authorization_endpoint: Option<String>,
     #[serde(default)]
     pub(in crate::cli) revocation_endpoint: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) pushed_authorization_request_endpoint: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) introspection_endpoint: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) userinfo_endpoint: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) jwks_uri: Option<String>,
+    #[serde(default)]
+    pub(in crate::cli) authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    pub(in crate::cli) id_token_signing_alg_values_supported: Vec<String>,
 }
 
 impl Metadata {

@@ -22,6 +22,7 @@ use crate::base::{SystemClock, SystemRng};
 use crate::model::DenyReason;
 use remote::Remote;
 
+pub(super) use credentials::Credential;
 pub(super) use discovery::{Metadata, place, plain};
 pub(super) use kept::Kept;
 pub(super) use remote::{Issued, OauthError, ask_for_token, http_client, server_url, signed_in};

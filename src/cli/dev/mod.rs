@@ -12,6 +12,8 @@ use super::{local, output, serve};
 use crate::config::Config;
 use place::Place;
 
+pub(super) use place::variable;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The public listener, on loopback

@@ -38,6 +38,10 @@ const DEMO: [Demo; 5] = [
     Demo { variable: "PDP", id: "pdp", scopes: &["pdp"], for_notes: false },
 ];
 
+/// The client of `stockade try code` and `device`, and of whoever signs people in while developing: public, at a loopback
+/// address, whatever the port.
+const TRY: &str = "try";
+
 /// Who signs in at the demo.
 const DEMO_USER: &str = "demo";
 
@@ -171,6 +175,7 @@ impl Place {
             all.push((demo, self.settle(&local, demo, secret).await?));
         }
         let known = clients::find(&mut local.store.read().await?, login::CLIENT).await?;
+        self.settle_public(&local).await?;
         local.store.close().await;
         self.settle_login(known.map(|stored| stored.client)).await?;
         Ok(all)
@@ -191,6 +196,45 @@ impl Place {
             }
         };
         api.close(done.map(drop)).await
+    }
+
+    /// The client that people use.
+    async fn settle_public(&self, local: &Local) -> Result<(), Failure> {
+        let found = clients::find(&mut local.store.read().await?, TRY).await?;
+        let resources = vec![self.issuer(), self.api()];
+        let client = match &found {
+            Some(stored) => Client { resources, default_resource: self.issuer(), ..stored.client.clone() },
+            None => Client {
+                client_name: Some("the test client".to_owned()),
+                grants: vec![GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode],
+                scopes: ["openid", "profile", "email", "offline_access", "notes:read", "notes:write"]
+                    .map(str::to_owned)
+                    .into(),
+                redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
+                resources,
+                default_resource: self.issuer(),
+                ..Client::new(TRY, AuthMethod::None, local.clock.now())
+            },
+        };
+        let version = found.as_ref().map(|stored| stored.version);
+        if found.is_some_and(|stored| stored.client == client) {
+            return Ok(());
+        }
+        self.keep(local, &client, version).await
+    }
+
+    /// Writes a client as the operator, decided and recorded.
+    async fn keep(&self, local: &Local, client: &Client, version: Option<i64>) -> Result<(), Failure> {
+        let action = if version.is_some() { "client:update" } else { "client:create" };
+        let decision = local.permit(event::kind::CLIENT_CHANGED, action, &Resource::client_registry()).await?;
+        let mut tx = local.store.begin().await?;
+        match version {
+            Some(version) => drop(clients::update(&mut tx, client, version).await?),
+            None => clients::insert(&mut tx, client).await?,
+        }
+        let id = client.client_id.as_str();
+        let event = local.event(event::kind::CLIENT_CHANGED, Outcome::Allowed, action, &format!("Client::{id:?}"));
+        local.commit(tx, &event.decided(&decision).with("change", "demo").with("client_id", id)).await
     }
 
     async fn settle(
@@ -224,17 +268,7 @@ impl Place {
             client.default_resource = home;
         }
         if before.as_ref() != Some(&client) {
-            let action = if found.is_some() { "client:update" } else { "client:create" };
-            let decision = local.permit(event::kind::CLIENT_CHANGED, action, &Resource::client_registry()).await?;
-            let mut tx = local.store.begin().await?;
-            match found {
-                Some(stored) => drop(clients::update(&mut tx, &client, stored.version).await?),
-                None => clients::insert(&mut tx, &client).await?,
-            }
-            let event =
-                local.event(event::kind::CLIENT_CHANGED, Outcome::Allowed, action, &format!("Client::{:?}", demo.id));
-            let event = event.decided(&decision).with("change", "demo").with("client_id", demo.id);
-            local.commit(tx, &event).await?;
+            self.keep(local, &client, found.map(|stored| stored.version)).await?;
         }
         Ok(Credentials { id: demo.id, secret })
     }
@@ -303,6 +337,7 @@ impl Place {
             set(&format!("{}_CLIENT_ID", demo.variable), credentials.id);
             set(&format!("{}_CLIENT_SECRET", demo.variable), credentials.secret.expose());
         }
+        set("TRY_CLIENT_ID", TRY);
         set("DEMO_USER", DEMO_USER);
         set("DEMO_PASSWORD", person.password.expose());
         set(PROOF, &person.proof);
@@ -334,7 +369,7 @@ fn new_client(local: &Local, demo: &Demo) -> Client {
 }
 
 /// A variable of an earlier `dev.env`.
-fn variable(text: &str, name: &str) -> Option<String> {
+pub(in crate::cli) fn variable(text: &str, name: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
     Some(value.trim_matches('\'').to_owned())
 }

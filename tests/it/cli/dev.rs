@@ -9,7 +9,7 @@ use super::{Place, Said, binary, run_in};
 use crate::support::postgres::free_port;
 
 /// A running process that ends with the test.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -19,11 +19,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(mut command: Command) -> Self {
+    pub(super) fn start(mut command: Command) -> Self {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    async fn ready(&mut self, ops: u16) {
+    pub(super) async fn ready(&mut self, ops: u16) {
         let url = format!("http://127.0.0.1:{ops}/readyz");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut poll = tokio::time::interval(Duration::from_millis(20));
@@ -52,7 +52,7 @@ impl Server {
     }
 }
 
-fn dev(data: &Path, port: u16, ops: u16) -> Command {
+pub(super) fn dev(data: &Path, port: u16, ops: u16) -> Command {
     let mut command = binary();
     command.args(["dev", "--listen", &format!("127.0.0.1:{port}"), "--ops-listen", &format!("127.0.0.1:{ops}")]);
     command.arg("--data").arg(data);
@@ -63,6 +63,12 @@ fn variables(data: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(data.join("dev.env")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).unwrap()).collect()
+}
+
+/// A variable of `dev.env`, as a shell would have it.
+pub(super) fn value(data: &Path, name: &str) -> String {
+    let found = variables(data).into_iter().find(|(known, _)| known == name);
+    found.unwrap_or_else(|| panic!("no {name}")).1.trim_matches('\'').to_owned()
 }
 
 async fn token_status(port: u16, env: &[(String, String)], who: &str) -> u16 {

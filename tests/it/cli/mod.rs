@@ -12,6 +12,7 @@ mod login;
 mod policies;
 mod setup;
 mod tokens;
+mod trial;
 mod users;
 
 use std::path::{Path, PathBuf};

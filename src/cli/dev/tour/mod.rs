@@ -3,7 +3,6 @@
 //! it, which names the variables of `dev.env`, and the answer it got. No secret is printed.
 
 mod record;
-mod wire;
 
 use http::StatusCode;
 use oauth2::basic::BasicClient;
@@ -12,9 +11,9 @@ use parking_lot::Mutex;
 
 use super::super::failure::Failure;
 use super::super::output;
+use super::super::wire::{Answer, Wire};
 use super::place::{Credentials, Demo, Place};
 use crate::base::Secret;
-use wire::{Answer, Wire};
 
 /// How a shell takes the token out of an answer.
 const TAKE: &str = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;

@@ -1,4 +1,4 @@
-//! The tour's HTTP: real requests over the loopback, and what of their answers may be printed.
+//! Real HTTP for the tour and the test client, and what of its answers may be printed.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::super::super::failure::Failure;
+use super::failure::Failure;
 
 /// What the server said.
 #[derive(Clone, Debug)]
@@ -31,8 +31,10 @@ impl Answer {
         let Ok(mut body) = serde_json::from_str::<Value>(&self.text) else {
             return self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         };
-        if let Some(token) = body.get_mut("access_token") {
-            *token = Value::from("…");
+        for name in ["access_token", "refresh_token", "id_token", "device_code"] {
+            if let Some(token) = body.get_mut(name) {
+                *token = Value::from("…");
+            }
         }
         body.to_string()
     }
@@ -48,7 +50,16 @@ impl Wire {
     pub(super) fn new() -> Result<Self, Failure> {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.timeout(Duration::from_secs(30)).build().map_err(|e| Failure::chain(&e))?;
-        Ok(Self { client })
+        Ok(Self::of(client))
+    }
+
+    /// With this client, which must follow no redirect: what it carries is for one server.
+    pub(super) fn of(client: reqwest::Client) -> Self {
+        Self { client }
+    }
+
+    pub(super) fn plain(&self, url: impl Display) -> reqwest::RequestBuilder {
+        self.client.get(url.to_string())
     }
 
     pub(super) fn get(&self, url: impl Display, token: &str) -> reqwest::RequestBuilder {
