@@ -11,7 +11,10 @@ use crate::base::Timestamp;
 
 statements! {
     SIZES = shared(
-        "select 'users', count(*) from users
+        "select 'clients', count(*) from clients
+         union all select 'users', count(*) from users
+         union all select 'credentials', count(*) from credentials
+         union all select 'upstream_links', count(*) from upstream_links
          union all select 'sessions', count(*) from sessions
          union all select 'grants', count(*) from grants
          union all select 'authorization_codes', count(*) from authorization_codes
@@ -26,7 +29,8 @@ statements! {
          union all select 'logout_deliveries', count(*) from logout_deliveries
          union all select 'findings', count(*) from findings
          union all select 'finding_revisions', count(*) from finding_revisions
-         union all select 'client_registrations', count(*) from client_registrations"
+         union all select 'client_registrations', count(*) from client_registrations
+         union all select 'event_intake', count(*) from event_intake"
     );
 }
 

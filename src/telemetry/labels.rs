@@ -324,8 +324,14 @@ labels! {
     }
     /// A table that could grow without end.
     Table as "table" {
+        /// Clients.
+        Clients = "clients",
         /// People.
         Users = "users",
+        /// What they prove themselves with.
+        Credentials = "credentials",
+        /// Their accounts at other providers.
+        UpstreamLinks = "upstream_links",
         /// Sessions.
         Sessions = "sessions",
         /// Families of tokens.
@@ -356,6 +362,8 @@ labels! {
         FindingRevisions = "finding_revisions",
         /// Clients that registered themselves.
         ClientRegistrations = "client_registrations",
+        /// Events that wait for a number in the log.
+        EventIntake = "event_intake",
     }
     /// How a tick ended.
     Ended as "result" {
