@@ -49,8 +49,10 @@ pub fn keys(keys: &[SigningKey], settings: &Settings, opened: Result<(), String>
     if keys.is_empty() {
         return check.ok("none yet: the first start makes them");
     }
-    let signs = |alg| keys.iter().any(|key| key.alg == alg && key.state(now) == KeyState::Active);
-    let silent: Vec<_> = settings.algs.iter().filter(|alg| !signs(**alg)).map(|alg| alg.as_str().to_owned()).collect();
+    let of = |alg| keys.iter().filter(move |key| key.alg == alg);
+    let signs = |alg| of(alg).any(|key| key.state(now) == KeyState::Active);
+    let silent = settings.algs.iter().copied().filter(|alg| of(*alg).next().is_some() && !signs(*alg));
+    let silent: Vec<_> = silent.map(|alg| alg.as_str().to_owned()).collect();
     if !silent.is_empty() {
         return check
             .failed(format!("nothing signs {}", some_of(&silent)), "start the service, or `stockade key rotate`");

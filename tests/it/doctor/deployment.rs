@@ -49,7 +49,10 @@ fn keys_open_and_sign_and_are_not_overdue() {
         "not with these",
     );
     let other = Settings { algs: vec![Algorithm::EdDSA], ..settings };
-    is(deployment::keys(&[fresh], &other, Ok(()), NOW), Failed, "EdDSA");
+    is(deployment::keys(std::slice::from_ref(&fresh), &other, Ok(()), NOW), Warning, "a new key of EdDSA");
+    let mut later = fresh;
+    later.activates_at = NOW.plus(Duration::from_secs(60));
+    is(deployment::keys(&[later], &Settings::default(), Ok(()), NOW), Failed, "nothing signs ES256");
 }
 
 #[test]
