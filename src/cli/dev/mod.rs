@@ -102,10 +102,12 @@ async fn start(place: &Place, config: Config, tour: bool) -> Result<(), Failure>
 fn greet(place: &Place) {
     output::note(format!(
         "\n  issuer       {}\n  guarded API  {}/notes\n  ops          {}/readyz\n  credentials  . {}\n\n  \
-         try          stockade dev --tour, in a directory of its own, shows what they are for\n",
+         try          stockade dev --tour, in a directory of its own, shows what they are for\n  \
+         sign in      stockade try code --config {}, as $DEMO_USER\n",
         place.issuer(),
         place.api(),
         place.ops(),
-        place.env_file().display()
+        place.env_file().display(),
+        place.config().display()
     ));
 }

@@ -14,7 +14,7 @@ fn read(path: &Path) -> String {
 }
 
 /// README.md, SECURITY.md and docs/*.md.
-fn pages() -> Vec<(PathBuf, String)> {
+pub(super) fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = vec![root().join("README.md"), root().join("SECURITY.md")];
     pages.extend(std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -54,13 +54,13 @@ fn the_readme_lists_the_commands_as_help_does() {
 }
 
 /// The lines of fenced `sh` blocks.
-fn shell_lines(text: &str) -> Vec<String> {
+pub(super) fn shell_lines(text: &str) -> Vec<String> {
     let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
 
 /// Splits as a shell does, as far as the docs go: blanks, single quotes; what a redirection names is left out.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for c in line.chars() {
         match c {

@@ -10,6 +10,7 @@ mod findings;
 mod keys;
 mod login;
 mod policies;
+mod reader;
 mod setup;
 mod tokens;
 mod trial;
