@@ -242,3 +242,11 @@ pub(super) struct LinkAccount<'a> {
     pub(super) offer: &'a str,
     pub(super) back: String,
 }
+
+/// A page that goes on by itself.
+#[derive(Debug, Template)]
+#[template(path = "onward.html")]
+pub(super) struct Onward {
+    pub(super) frame: Frame,
+    pub(super) to: String,
+}

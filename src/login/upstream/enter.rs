@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderValue;
 use serde_json::{Map, Value};
 
 use super::attempt::Attempt;
@@ -10,9 +11,12 @@ use super::identity::Identity;
 use super::provider::Provider;
 use super::refusal::{Asked, Refusal};
 use crate::base::Timestamp;
+use crate::http::browser::page::Page;
 use crate::http::browser::see_other;
 use crate::http::session::Proof;
 use crate::login::held::Held;
+use crate::login::next::Next;
+use crate::login::pages::Onward;
 use crate::login::trouble::Trouble;
 use crate::login::visit::Visit;
 use crate::model::event::kind;
@@ -85,7 +89,18 @@ pub(super) async fn enter(
     }
     let before = visit.signed_in().await?;
     cookies.extend(visit.sign_in(tx, before, &user_id, &proof, Some(&decision)).await?);
-    Ok(see_other(&next.path(visit.site()), cookies))
+    Ok(onward(visit, &next, cookies))
+}
+
+/// Goes on. An authorization request may end at a client's, and browsers hold every redirect after a form against the
+/// `form-action` of that form's page: here the provider's, which cannot know our clients. A page ends that chain.
+fn onward(visit: &Visit, next: &Next, cookies: Vec<HeaderValue>) -> Response {
+    let to = next.path(visit.site());
+    if next.flow.is_none() {
+        return see_other(&to, cookies);
+    }
+    let page = Page::new(visit.site(), &Onward { frame: visit.frame(), to });
+    cookies.into_iter().fold(page, |page, cookie| page.cookie(Some(cookie))).into_response()
 }
 
 async fn create(tx: &mut Tx, user: &User, link: &UpstreamLink) -> Result<(), StoreError> {

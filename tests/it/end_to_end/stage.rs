@@ -164,8 +164,17 @@ impl Stage {
         Self::dev_as(stockade_that_hears_of_limits(), data, &[]).await
     }
 
-    async fn dev_as(mut command: Command, data: &Path, settings: &[(&str, &str)]) -> Self {
-        let (port, ops) = (free_port(), free_port());
+    async fn dev_as(command: Command, data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::dev_at(free_port(), command, data, settings).await
+    }
+
+    /// `stockade dev` in this directory, on this port: for whoever must know the issuer before it starts.
+    pub(super) async fn dev_on(port: u16, data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::dev_at(port, stockade(), data, settings).await
+    }
+
+    async fn dev_at(port: u16, mut command: Command, data: &Path, settings: &[(&str, &str)]) -> Self {
+        let ops = free_port();
         command.args(["dev", "--listen", &format!("127.0.0.1:{port}"), "--ops-listen", &format!("127.0.0.1:{ops}")]);
         command.arg("--data").arg(data).envs(settings.iter().copied());
         std::fs::create_dir_all(data).expect("the data directory");

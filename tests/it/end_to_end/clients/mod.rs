@@ -4,6 +4,7 @@
 mod apache;
 mod library;
 mod person;
+mod upstream;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -152,6 +152,25 @@ impl<'a> Person<'a> {
         self.go(page.url.join(&action).expect("a URL"), Some(sent)).await
     }
 
+    /// Follows the link with this text.
+    pub(super) async fn click(&self, page: &Page, text: &str) -> Page {
+        let at = page.html.find(&format!(">{text}</a>")).unwrap_or_else(|| panic!("no link {text:?}: {}", page.html));
+        let before = page.html.get(..at).expect("a place").rsplit("href=\"").next().expect("a link");
+        let href = unescape(before.split('"').next().expect("an address"));
+        self.go(page.url.join(&href).expect("a URL"), None).await
+    }
+
+    /// Types name and password.
+    pub(super) async fn sign_in(&self, page: &Page) -> Page {
+        self.submit(page, &[("username", &self.name), ("password", &self.password)]).await
+    }
+
+    /// The same person at the browser of another.
+    pub(super) fn like(&self, other: &Self) -> Self {
+        let jar = Mutex::new(other.jar.lock().clone());
+        Self { seen: self.seen, http: self.http.clone(), jar, name: self.name.clone(), password: self.password.clone() }
+    }
+
     /// Does what the pages ask, until one asks nothing: signs in, allows.
     pub(super) async fn through(&self, url: &str) -> Page {
         let mut page = self.open(url).await;
