@@ -24,11 +24,12 @@ const QUEUE: usize = 1024;
 /// is about to ask, come into this commit.
 const YIELDS: usize = 3;
 
-const BEGIN: &str = "begin immediate";
-const SAVEPOINT: &str = "savepoint turn";
-const RELEASE: &str = "release turn";
-const ROLL_BACK_TO: &str = "rollback to turn";
-const COMMIT: &str = "commit";
+// Each is one trip to the connection's thread, which costs more than what it does there.
+const BEGIN: &str = "begin immediate; savepoint turn";
+const KEEP: &str = "release turn; savepoint turn";
+const UNDO: &str = "rollback to turn";
+const KEEP_AND_COMMIT: &str = "release turn; commit";
+const UNDO_AND_COMMIT: &str = "rollback to turn; release turn; commit";
 const ROLL_BACK: &str = "rollback";
 
 /// Whether the work of a turn is durable.
@@ -152,16 +153,6 @@ impl Writer {
     }
 }
 
-/// How a turn ended.
-enum End {
-    /// It is part of the group.
-    Joined(Ack),
-    /// Only its own work is gone.
-    RolledBack,
-    /// The group is lost with it.
-    Lost(Arc<sqlx::Error>),
-}
-
 /// The task that owns the connection.
 struct Desk {
     options: SqliteConnectOptions,
@@ -203,18 +194,30 @@ impl Desk {
             turn.send(Err(error)).ok();
             return;
         }
-        let mut members = Vec::new();
-        let mut next = Some(turn);
-        while let Some(turn) = next {
-            match self.lend(turn).await {
-                End::Joined(ack) => members.push(ack),
-                End::RolledBack => {}
-                End::Lost(error) => return self.lost(members, &error).await,
+        let (mut members, mut turn) = (Vec::new(), turn);
+        loop {
+            let joined = self.lend(turn).await;
+            let keeps = joined.is_some();
+            members.extend(joined);
+            let next = if members.len() < MOST { self.another(!members.is_empty()).await } else { None };
+            let Some(next) = next else { return self.commit(members, keeps).await };
+            // That the savepoint is still there proves that SQLite did not give up the transaction around it.
+            if let Err(error) = self.control(if keeps { KEEP } else { UNDO }).await {
+                next.send(Err(sqlx::Error::Protocol(error.to_string()))).ok();
+                return self.lost(members, &Arc::new(error)).await;
             }
-            next = if members.len() < MOST { self.another(!members.is_empty()).await } else { None };
+            turn = next;
         }
-        let done = self.control(if members.is_empty() { ROLL_BACK } else { COMMIT }).await;
-        match done {
+    }
+
+    /// Ends the group; `keeps` says whether its last turn joined it.
+    async fn commit(&mut self, members: Vec<Ack>, keeps: bool) {
+        let done = self.control(match (members.is_empty(), keeps) {
+            (true, _) => ROLL_BACK,
+            (false, true) => KEEP_AND_COMMIT,
+            (false, false) => UNDO_AND_COMMIT,
+        });
+        match done.await {
             Ok(()) => {
                 if !members.is_empty() {
                     self.counts.add(u64::try_from(members.len()).unwrap_or(u64::MAX));
@@ -238,37 +241,14 @@ impl Desk {
         begun
     }
 
-    /// Lends the connection for one turn, inside a savepoint of its own.
-    async fn lend(&self, turn: oneshot::Sender<Result<Turn, sqlx::Error>>) -> End {
-        if let Err(error) = self.control(SAVEPOINT).await {
-            let error = Arc::new(error);
-            turn.send(Err(sqlx::Error::Protocol(error.to_string()))).ok();
-            return End::Lost(error);
-        }
+    /// Lends the connection for one turn, inside the savepoint; who is to hear of the commit, or `None` when the turn's work
+    /// is to be undone.
+    async fn lend(&self, turn: oneshot::Sender<Result<Turn, sqlx::Error>>) -> Option<Ack> {
         let (end, ended) = oneshot::channel();
         let conn = Arc::clone(&self.conn).lock_owned().await;
         // Whoever gave up meanwhile drops the turn, and that ends it.
         turn.send(Ok(Turn { conn, end })).ok();
-        match ended.await {
-            // That the savepoint is still there proves that SQLite did not give up the transaction around it.
-            Ok(ack) => match self.control(RELEASE).await {
-                Ok(()) => End::Joined(ack),
-                Err(error) => {
-                    let error = Arc::new(error);
-                    ack.send(Err(Arc::clone(&error))).ok();
-                    End::Lost(error)
-                }
-            },
-            Err(_) => match self.roll_back_one().await {
-                Ok(()) => End::RolledBack,
-                Err(error) => End::Lost(Arc::new(error)),
-            },
-        }
-    }
-
-    async fn roll_back_one(&self) -> Result<(), sqlx::Error> {
-        self.control(ROLL_BACK_TO).await?;
-        self.control(RELEASE).await
+        ended.await.ok()
     }
 
     /// Who else waits; `None` when nobody does, after others had the chance (when there is something to commit).
