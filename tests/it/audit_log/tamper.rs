@@ -107,7 +107,7 @@ async fn a_missing_or_damaged_block_is_named() {
         ("delete from log_blocks where first_seq = 2", "entry 2 is missing"),
         ("update log_blocks set entries = leaves where first_seq = 2", "the block of entry 2 is damaged"),
         ("update log_blocks set count = 2 where first_seq = 2", "the block of entry 2 is damaged"),
-        ("update log_blocks set leaves = entries where first_seq = 2", "a leaf is not 32 bytes"),
+        ("update log_blocks set leaves = entries where first_seq = 2", "a row of `log_blocks` cannot be read"),
         ("update log_state set size = 4 where id = 1", "the frontier does not fit the size"),
     ] {
         for test in stores().await {

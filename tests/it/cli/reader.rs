@@ -27,6 +27,8 @@ fn is_for_elsewhere(words: &[String]) -> bool {
     let first: Vec<&str> = words.iter().skip(1).take(2).map(String::as_str).collect();
     words.iter().any(|word| word == "--server" || word.starts_with("stockade-dev/"))
         || matches!(first[..], ["serve" | "dev" | "login" | "healthcheck", ..] | ["audit", "tail"])
+        // Files and numbers of the reader's own.
+        || matches!(first[..], ["findings", "import" | "show" | "sync"] | ["token", "explain"])
 }
 
 /// What the page leaves for the reader to fill in.
@@ -108,11 +110,15 @@ async fn every_curl_of_every_page_is_answered() {
             let prepare = if line.contains("$SECRET") {
                 "SECRET=$DEMO_CLIENT_SECRET".to_owned()
             } else {
-                let who = if line.contains("/api/v1/audit") { "AUDITOR" } else { "ADMIN" };
-                format!(
+                let reads = line.contains("/api/v1/audit") || line.contains("/api/v1/findings");
+                let who = if reads { "AUDITOR" } else { "ADMIN" };
+                let token = format!(
                     "TOKEN=$(curl -fsS -u \"${who}_CLIENT_ID:${who}_CLIENT_SECRET\" -d grant_type=client_credentials \
                      \"$ISSUER/oauth/token\" | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')"
-                )
+                );
+                let id = "ID=$(curl -fsS -H \"Authorization: Bearer $TOKEN\" \"$ISSUER/api/v1/findings?limit=1\" \
+                          | sed 's/.*\"\\(fnd_[^\"]*\\)\".*/\\1/')";
+                if line.contains("$ID") { format!("{token}\n{id}") } else { token }
             };
             let line = line.replace("http://localhost:8080", "$ISSUER").replace("\"app:", "\"demo:");
             let line = line.replace("$(uuidgen)", "8e03978e-40d5-43dd-bc93-6894a57f9324");
