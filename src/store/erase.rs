@@ -3,7 +3,7 @@
 use super::blocks::{self, Numbered};
 pub use super::entry::Which;
 use super::entry::{Entry, Half};
-use super::{StoreError, Tx, segments};
+use super::{StoreError, Tx, log, segments};
 
 /// Erases one half of entry `seq`, in its block and in the index; whether it was still there. `commit` gives what is left
 /// of the half, `None` when it is damaged.
@@ -16,6 +16,7 @@ pub async fn erase(
     which: Which,
     commit: impl Fn(Half<'_>) -> Option<[u8; 32]>,
 ) -> Result<bool, StoreError> {
+    log::lock(tx).await?;
     let Some(block) = blocks::holding(tx, seq).await? else { return Ok(false) };
     let mut entries = block.open()?;
     let Some(Numbered { entry, .. }) = entries.iter_mut().find(|numbered| numbered.seq == seq) else {

@@ -19,6 +19,7 @@ statements! {
         "insert into log_blocks (first_seq, count, leaves, entries)
          select $1, $2, $3, $4 from log_state where id = 1 and fence = $5"
     );
+    LOCK = shared("update log_state set fence = fence where id = 1");
     TAIL = shared("select leaves from log_blocks where first_seq >= $1 order by first_seq");
     LAST_SEQ = shared("select first_seq + count - 1 from log_blocks order by first_seq desc limit 1");
 }
@@ -68,6 +69,14 @@ pub(super) async fn indexed(handle: &mut impl Handle) -> Result<i64, StoreError>
     let row: Option<(i64, Vec<u8>, i64, i64, i64)> =
         run!(handle, STATE, |conn, text| sqlx::query_as(text).fetch_optional(conn))?;
     Ok(row.map_or(0, |row| row.4))
+}
+
+/// Keeps everybody else from changing blocks until `tx` ends: who reads a block to write it again must not meet another.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
+    affected!(tx, LOCK, |text| sqlx::query(text)).map(drop)
 }
 
 /// Raises the fence for a new holder, and gives the state from which it goes on.

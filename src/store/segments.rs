@@ -3,7 +3,7 @@
 
 use super::blocks::{self, ENTRIES, Numbered};
 use super::entry::{Entry, Which};
-use super::log::{State, append};
+use super::log::{State, append, lock};
 use super::sql::{Handle, affected, run, statements};
 use super::terms::{self, BUCKETS, Postings, Term};
 use super::{StoreError, Tx};
@@ -102,6 +102,7 @@ impl Builder {
 /// # Errors
 /// [`StoreError::Fenced`] when another holder took over or the written-down part is not of size `size_before`.
 pub async fn settle(tx: &mut Tx, size_before: i64, next: &mut State) -> Result<bool, StoreError> {
+    lock(tx).await?;
     let found = blocks::from(tx, next.indexed, SEGMENT).await?;
     let mut builder = Builder::new(next.indexed);
     let mut entries: Vec<Numbered> = Vec::new();

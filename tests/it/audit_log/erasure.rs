@@ -120,3 +120,17 @@ async fn what_is_erased_is_found_no_more_and_the_index_still_agrees() {
         assert_eq!(find(&person(8)).await, [8]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erasures_of_one_block_at_once_all_stay() {
+    for test in stores().await {
+        many(&test.store, (0..40).map(event)).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for seq in 0..20 {
+            let store = test.store.clone();
+            tasks.spawn(async move { erasure::erase(&store, Which::Personal, &[seq], &erasure()).await });
+        }
+        assert!(tasks.join_all().await.into_iter().all(|erased| erased.is_ok_and(|count| count == 1)), "{}", test.name);
+        assert_eq!(verified(&test.store).await.expect("all are accounted for").erased, 20, "{}", test.name);
+    }
+}
