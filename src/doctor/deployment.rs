@@ -10,7 +10,7 @@ use crate::base::Timestamp;
 use crate::config::Config;
 use crate::crypto::rotation::{self, Settings, Step};
 use crate::model::{Client, KeyState, SigningKey};
-use crate::registry::{Site, client};
+use crate::registry::{Site, rules};
 use crate::store::MigrationStatus;
 
 /// A clock that is off by more breaks proofs and assertions, which live a minute.
@@ -76,7 +76,7 @@ pub fn clients(clients: &[Client], site: &Site) -> Finding {
     let check = Check("clients", "each could be registered today");
     let wrong: Vec<_> = clients
         .iter()
-        .filter_map(|one| Some(format!("`{}`: {}", one.client_id, client::mistakes(one, site).first()?)))
+        .filter_map(|one| Some(format!("`{}`: {}", one.client_id, rules::mistakes(one, site).first()?)))
         .collect();
     check.none_of(&wrong, format!("{} clients", clients.len()), "change them, or the setting that they relied on")
 }

@@ -8,6 +8,7 @@ pub mod client;
 pub mod declared;
 mod members;
 pub mod metadata;
+pub mod rules;
 pub mod uri;
 pub mod user;
 

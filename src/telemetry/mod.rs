@@ -9,6 +9,7 @@
 pub mod family;
 pub mod labels;
 pub mod metrics;
+mod nouns;
 
 #[cfg(feature = "server")]
 mod json_lines;
