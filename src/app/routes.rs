@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
-use axum::response::Response;
 use tokio::sync::OnceCell;
 
 use super::{Parts, StartError, openapi};
@@ -17,7 +16,7 @@ use crate::enforce::{Fence, Tokens, demo, nginx};
 use crate::http::dpop::{self, Proofs};
 use crate::http::foreign_keys::ForeignKeys;
 use crate::http::health::Ops;
-use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, bearer, edge};
+use crate::http::{Callers, Coarse, Cursors, Edge, Guard, TrustedProxies, edge};
 use crate::limits::{Ceiling, Limit, LimitError};
 use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
@@ -56,7 +55,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
         .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(issuer, Arc::clone(&guard), limit(&config.limits.access_client)?))
         .merge(oauth(parts, guard)?);
-    let mut public = named(guarded, issuer)
+    let mut public = guarded
         .merge(openapi::router(issuer))
         .merge(login(parts)?)
         .merge(nginx::router(fence.clone(), assertions(parts)));
@@ -67,14 +66,10 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     Ok(Routes { public, ops, edges: [public_edge, ops_edge], draining })
 }
 
-/// Every challenge of the issuer's own APIs names the document that describes them (RFC 9728 5.1).
-fn named(router: Router, issuer: &str) -> Router {
+/// Where the issuer's own APIs are described (RFC 9728 3.1).
+fn metadata(issuer: &str) -> Arc<str> {
     let origin = dpop::origin(issuer).unwrap_or_default();
-    let url: Arc<str> = format!("{origin}/.well-known/oauth-protected-resource{}", dpop::path(issuer)).into();
-    router.layer(axum::middleware::map_response(move |mut response: Response| {
-        bearer::name_metadata(response.headers_mut(), &url);
-        std::future::ready(response)
-    }))
+    format!("{origin}/.well-known/oauth-protected-resource{}", dpop::path(issuer)).into()
 }
 
 fn limit(configured: &RateLimit) -> Result<Limit, LimitError> {
@@ -177,6 +172,7 @@ fn guard(parts: &Parts, proofs: Arc<Proofs>) -> Result<Guard, StartError> {
         callers: Callers::Tokens {
             audience: parts.config.server.issuer.as_str().into(),
             live: Arc::clone(&parts.live),
+            metadata: Some(metadata(&parts.config.server.issuer)),
         },
         engine: Arc::clone(&parts.engine),
         audit: parts.audit.clone().into(),

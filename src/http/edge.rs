@@ -92,11 +92,7 @@ impl Edge {
 
     /// `router`, whole, behind this edge; what it has no route or no method for is a problem.
     pub fn wrap(&self, router: Router) -> Router {
-        router
-            .fallback(not_found)
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(DefaultBodyLimit::max(self.0.settings.body_limit))
-            .layer(self.clone())
+        router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).layer(self.clone())
     }
 
     /// The answer to a head of `peer`'s that never became a request, and its body.
@@ -155,6 +151,8 @@ where
         let info = RequestInfo::read(request.headers(), peer, trusted, &*parts.clock, &*parts.rng);
         let info = Arc::new(info);
         request.extensions_mut().insert(Info(Arc::clone(&info)));
+        // Here, and not as a layer of its own: axum boxes what passes each layer of a router.
+        DefaultBodyLimit::max(parts.settings.body_limit).apply(&mut request);
         let route = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
         let unread = Unread::watch(&mut request);

@@ -12,7 +12,7 @@ use super::browser::Site;
 use crate::base::{Clock, Rng, Timestamp, rng};
 use crate::crypto::seal::Sealer;
 use crate::crypto::{b64url, sha256};
-use crate::model::Acr;
+use crate::model::{Acr, PushedRequest};
 use crate::store::{Store, StoreError, Tx, pushed_requests};
 
 /// How long a person may take.
@@ -254,13 +254,28 @@ impl Flow {
     /// # Errors
     /// When the store cannot be asked.
     pub async fn authorization(&self, store: &Store) -> Result<Option<Authorization>, StoreError> {
-        let uri = match &self.request {
-            Requested::Here(authorization) => return Ok(Some((**authorization).clone())),
-            Requested::Pushed(uri) => uri,
+        let found = match self.pushed() {
+            Some(uri) => pushed_requests::find(&mut store.read().await?, &sha256(uri.as_bytes())).await?,
+            None => None,
         };
-        let found = pushed_requests::find(&mut store.read().await?, &sha256(uri.as_bytes())).await?;
-        let found = found.filter(|row| row.used_at.is_none() && row.client_id == self.client_id);
-        Ok(found.and_then(|row| serde_json::from_str::<Kept>(&row.body).ok()).map(|kept| kept.authorization))
+        Ok(self.authorization_in(found))
+    }
+
+    /// The name of what the store keeps of it.
+    pub fn pushed(&self) -> Option<&str> {
+        match &self.request {
+            Requested::Here(_) => None,
+            Requested::Pushed(uri) => Some(uri),
+        }
+    }
+
+    /// As [`Self::authorization`], with what the store keeps under [`Self::pushed`].
+    pub fn authorization_in(&self, found: Option<PushedRequest>) -> Option<Authorization> {
+        if let Requested::Here(authorization) = &self.request {
+            return Some((**authorization).clone());
+        }
+        let found = found.filter(|row| row.used_at.is_none() && row.client_id == self.client_id)?;
+        serde_json::from_str::<Kept>(&found.body).ok().map(|kept| kept.authorization)
     }
 
     /// Ends what was pushed, in the transaction that answers it: false when it was answered already.

@@ -99,11 +99,22 @@ impl Sessions {
     /// # Errors
     /// When the database does not answer.
     pub async fn find(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, StoreError> {
-        let text = self.site.cookies().get(headers, SESSION);
-        // Only texts with the right checksum cost a statement.
-        let Some(text) = text.filter(|text| secret_text::check(text) == Some(Kind::Session)) else { return Ok(None) };
-        let digest = secret_text::digest(text);
+        let Some(digest) = self.digest(headers) else { return Ok(None) };
         let found = sessions::find(&mut self.store.read().await?, &digest).await?;
+        self.admit(digest, found).await
+    }
+
+    /// What the session of these headers stands under. Only texts with the right checksum cost a statement.
+    pub fn digest(&self, headers: &HeaderMap) -> Option<TokenDigest> {
+        let text = self.site.cookies().get(headers, SESSION)?;
+        (secret_text::check(text) == Some(Kind::Session)).then(|| secret_text::digest(text))
+    }
+
+    /// Who is signed in by what was found under `digest`; as [`Self::find`].
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn admit(&self, digest: TokenDigest, found: Option<Session>) -> Result<Option<SignedIn>, StoreError> {
         let now = self.clock.now();
         let Some(session) = found.filter(|session| self.lives(session, now)) else { return Ok(None) };
         let user = self.live.user(&session.user_id).await?.filter(|user| !user.user.disabled);

@@ -68,6 +68,8 @@ pub enum Callers {
         audience: Arc<str>,
         /// Tokens and clients.
         live: Arc<Live>,
+        /// Where the API is described, which every challenge says (RFC 9728 5.1).
+        metadata: Option<Arc<str>>,
     },
     /// One operator, whatever the request says: for a router that no network reaches.
     Operator(Principal),
@@ -102,7 +104,7 @@ impl Guard {
     /// now.
     pub async fn caller(&self, parts: &Parts, info: &Info) -> Result<Caller, Problem> {
         let (audience, live) = match &self.callers {
-            Callers::Tokens { audience, live } => (audience, live),
+            Callers::Tokens { audience, live, .. } => (audience, live),
             Callers::Operator(principal) => return Ok(Caller { token: None, principal: principal.clone() }),
         };
         if let Err(verdict) = self.coarse.check(info) {
@@ -160,13 +162,13 @@ impl Guard {
         }
         let lacks_scope = caller.token.as_ref().is_some_and(|token| token.scopes().all(|scope| scope != P::SCOPE));
         if lacks_scope {
-            return Err(Refusal::Scope(P::SCOPE.to_owned()).problem());
+            return Err(self.challenge(&Refusal::Scope(P::SCOPE.to_owned())));
         }
         let wanted = self.engine.snapshot().and_then(|snapshot| snapshot.step_up(&decision));
         if let (Some(wanted), Some(token)) = (wanted, &caller.token)
             && let Some(refusal) = Refusal::step_up(token, wanted)
         {
-            return Err(refusal.problem());
+            return Err(self.challenge(&refusal));
         }
         let problem = Problem::new(Kind::Forbidden).detail(match decision.denied {
             Some(DenyReason::UnknownAction) => {
@@ -209,7 +211,17 @@ impl Guard {
     fn unauthenticated(&self, info: &Info, refusal: &Refusal) -> Problem {
         let reason = refusal.code().unwrap_or("no_token");
         self.audit.fold(self.refused(info, event::kind::UNAUTHENTICATED, reason));
-        refusal.problem()
+        self.challenge(refusal)
+    }
+
+    /// The answer to a caller who must come with another token, or with one.
+    pub fn challenge(&self, refusal: &Refusal) -> Problem {
+        match &self.callers {
+            Callers::Tokens { metadata: Some(url), .. } => {
+                refusal.problem().headers(|headers| bearer::name_metadata(headers, url))
+            }
+            _ => refusal.problem(),
+        }
     }
 
     fn refused(&self, info: &Info, kind: &'static str, reason: &str) -> Event {

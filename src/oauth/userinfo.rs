@@ -61,7 +61,7 @@ pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: 
         }
     };
     // A caller by a request's token always has one; an operator at the machine has none, and is no person.
-    let Some(token) = caller.token else { return Refusal::Token.problem().into_response() };
+    let Some(token) = caller.token else { return server.ctx.guard.challenge(&Refusal::Token).into_response() };
     let client = server.ctx.live.client(&token.client_id);
     let mut response = match answer(&server, &token).await {
         Ok(response) => response,
@@ -74,7 +74,7 @@ pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: 
 async fn answer(server: &Shared, token: &crate::model::AccessToken) -> Result<Response, Problem> {
     let has = |wanted: &str| token.scopes().any(|scope| scope == wanted);
     if token.is_client() || !has("openid") {
-        return Err(Refusal::Scope("openid".to_owned()).problem());
+        return Err(server.ctx.guard.challenge(&Refusal::Scope("openid".to_owned())));
     }
     let unavailable = || Problem::new(crate::http::Kind::Unavailable).detail("try again later");
     let user = server.ctx.live.user(&token.sub).await.map_err(|error| {

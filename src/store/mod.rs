@@ -42,6 +42,7 @@ mod terms;
 pub mod tokens;
 pub mod upstream_links;
 pub mod users;
+pub mod visits;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -423,6 +424,7 @@ impl Store {
             tokens::STATEMENTS,
             upstream_links::STATEMENTS,
             users::STATEMENTS,
+            visits::STATEMENTS,
         ];
         let log = [blocks::STATEMENTS, heads::STATEMENTS, leases::STATEMENTS, log::STATEMENTS, segments::STATEMENTS];
         for (statements, in_log) in [(main.concat(), false), (log.concat(), true)] {

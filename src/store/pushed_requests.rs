@@ -30,19 +30,25 @@ pub async fn insert(tx: &mut Tx, digest: &TokenDigest, request: &PushedRequest) 
     .map(drop)
 }
 
+pub(super) type Row = (String, String, i64, Option<i64>);
+
+pub(super) fn request((client_id, body, expires_at, used_at): Row) -> PushedRequest {
+    PushedRequest {
+        client_id,
+        body,
+        expires_at: Timestamp::from_micros(expires_at),
+        used_at: used_at.map(Timestamp::from_micros),
+    }
+}
+
 /// The request, used or not, expired or not.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn find(handle: &mut impl Handle, digest: &TokenDigest) -> Result<Option<PushedRequest>, StoreError> {
-    let row: Option<(String, String, i64, Option<i64>)> =
+    let row: Option<Row> =
         run!(handle, FIND, |conn, text| sqlx::query_as(text).bind(digest.as_slice()).fetch_optional(conn))?;
-    Ok(row.map(|(client_id, body, expires_at, used_at)| PushedRequest {
-        client_id,
-        body,
-        expires_at: Timestamp::from_micros(expires_at),
-        used_at: used_at.map(Timestamp::from_micros),
-    }))
+    Ok(row.map(request))
 }
 
 /// Uses up a request: true for the first caller alone.

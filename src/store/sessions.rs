@@ -35,9 +35,9 @@ statements! {
     );
 }
 
-type Row = (String, String, i64, String, i64, i64, i64, i64, Option<String>, Option<String>);
+pub(super) type Row = (String, String, i64, String, i64, i64, i64, i64, Option<String>, Option<String>);
 
-fn session(row: Row) -> Result<Session, StoreError> {
+pub(super) fn session(row: Row) -> Result<Session, StoreError> {
     let (session_id, user_id, acr, amr, auth_time, created_at, last_seen_at, expires_at, address, user_agent) = row;
     let level = u8::try_from(acr).map_err(|e| e.to_string()).and_then(Acr::try_from);
     Ok(Session {

@@ -35,7 +35,7 @@ use crate::live::LiveClient;
 use crate::model::{Consent, Decision, DenyReason, GrantType, PushedRequest};
 use crate::oauth::issuance::{self, Person};
 use crate::policy::{Facts, Question};
-use crate::store::{StoreError, consents, pushed_requests};
+use crate::store::{StoreError, pushed_requests, visits};
 use crate::telemetry::labels::Authorized;
 
 /// How a `request_uri` of ours begins (RFC 9126 2.2).
@@ -138,6 +138,8 @@ struct Visit<'a> {
     asked: Asked<'a>,
     headers: HeaderMap,
     signed: Option<SignedIn>,
+    /// What the person agreed to give the client before.
+    consent: Option<Consent>,
 }
 
 /// A checked request on its way to a code.
@@ -154,7 +156,7 @@ struct Pending {
 
 pub(super) async fn endpoint(State(server): State<Shared>, info: Info, request: Request) -> Response {
     let asked = Asked::new(&server, info, "authorize");
-    let mut visit = Visit { asked, headers: request.headers().clone(), signed: None };
+    let mut visit = Visit { asked, headers: request.headers().clone(), signed: None, consent: None };
     let stop = match visit.serve(request).await {
         Ok(response) => return response,
         Err(stop) => stop,
@@ -183,18 +185,40 @@ impl Visit<'_> {
             "The application sent something that is no authorization request. Tell whoever runs it.",
         );
         let params = Params::parse(&params).filter(|_| params.len() <= request::LONGEST).ok_or(unreadable)?;
-        self.signed = server.ctx.sessions.find(&self.headers).await?;
         match params.get("flow") {
-            Some(flow_id) => self.resume(flow_id, params.get("refused").is_some()).await,
+            Some(flow_id) => {
+                let flow = server.ctx.flows.open(&self.headers, flow_id).ok_or(NO_FLOW)?;
+                let kept = self.look_up(Some(&flow.client_id), flow.pushed()).await?;
+                self.resume(flow, kept, params.get("refused").is_some()).await
+            }
             None => {
-                let pending = self.begin(&params).await?;
+                let uri = params.one("request_uri").filter(|uri| uri.starts_with(PUSHED));
+                let kept = self.look_up(params.one("client_id"), uri).await?;
+                let pending = self.begin(&params, uri, kept).await?;
                 self.go_on(pending).await
             }
         }
     }
 
+    /// Who is there and what they agreed to give this client; what it pushed under this name.
+    async fn look_up(&mut self, client_id: Option<&str>, uri: Option<&str>) -> Result<Option<PushedRequest>, Stop> {
+        let ctx = &self.asked.server.ctx;
+        let session = ctx.sessions.digest(&self.headers);
+        let request = uri.map(|uri| sha256(uri.as_bytes()));
+        if session.is_none() && request.is_none() {
+            return Ok(None);
+        }
+        let named = visits::Named { session: session.as_ref(), client_id, request: request.as_ref() };
+        let found = visits::find(&mut ctx.store.read().await?, named).await?;
+        if let Some(digest) = session {
+            self.signed = ctx.sessions.admit(digest, found.session).await?;
+            self.consent = found.consent;
+        }
+        Ok(found.request)
+    }
+
     /// A new request: whose it is, and whether it is one.
-    async fn begin(&self, params: &Params) -> Result<Pending, Stop> {
+    async fn begin(&self, params: &Params, uri: Option<&str>, kept: Option<PushedRequest>) -> Result<Pending, Stop> {
         let server = self.asked.server;
         let stranger = Stop::Page(
             StatusCode::BAD_REQUEST,
@@ -207,8 +231,8 @@ impl Visit<'_> {
         };
         let client = client.filter(|client| !client.client.disabled).ok_or(stranger)?;
         let began_at = self.asked.now;
-        if let Some(uri) = params.one("request_uri").filter(|uri| uri.starts_with(PUSHED)) {
-            let kept = self.pushed(&client, uri).await?;
+        if let Some(uri) = uri {
+            let kept = self.pushed(&client, kept)?;
             let (authorization, needs) = (kept.authorization, kept.wishes.needs(began_at));
             return Ok(Pending { client, authorization, needs, began_at, pushed: Some(uri.to_owned()), flow: None });
         }
@@ -236,9 +260,7 @@ impl Visit<'_> {
     }
 
     /// A pushed request: of this client, in time, and not answered yet (RFC 9126 2.2, 4).
-    async fn pushed(&self, client: &LiveClient, uri: &str) -> Result<Kept, Stop> {
-        let found =
-            pushed_requests::find(&mut self.asked.server.ctx.store.read().await?, &sha256(uri.as_bytes())).await?;
+    fn pushed(&self, client: &LiveClient, found: Option<PushedRequest>) -> Result<Kept, Stop> {
         let usable = |row: &PushedRequest| {
             row.client_id == client.client.client_id && row.used_at.is_none() && row.expires_at > self.asked.now
         };
@@ -248,18 +270,13 @@ impl Visit<'_> {
     }
 
     /// A request that has been to a page.
-    async fn resume(&self, flow_id: &str, refused: bool) -> Result<Response, Stop> {
-        let ctx = &self.asked.server.ctx;
-        let flow = ctx.flows.open(&self.headers, flow_id).ok_or(NO_FLOW)?;
-        let authorization = flow.authorization(&ctx.store).await?.ok_or(NO_FLOW)?;
+    async fn resume(&self, flow: Flow, kept: Option<PushedRequest>, refused: bool) -> Result<Response, Stop> {
+        let authorization = flow.authorization_in(kept).ok_or(NO_FLOW)?;
         let client = documents::client(&self.asked, &flow.client_id).await.filter(|client| {
             !client.client.disabled && request::is_registered(&client.client, &authorization.redirect_uri)
         });
         let client = client.ok_or(NO_FLOW)?;
-        let pushed = match &flow.request {
-            Requested::Pushed(uri) => Some(uri.clone()),
-            Requested::Here(_) => None,
-        };
+        let pushed = flow.pushed().map(str::to_owned);
         let pending =
             Pending { client, authorization, needs: flow.needs, began_at: flow.begun_at, pushed, flow: Some(flow) };
         if refused {
@@ -296,7 +313,7 @@ impl Visit<'_> {
             return Err(self.refuse(&pending, Code::LoginRequired, "someone else is signed in"));
         }
         let allowed = self.decide(&pending, signed)?;
-        if !self.has_consent(&pending, signed, &allowed.scopes).await? {
+        if !self.has_consent(&pending, &allowed.scopes) {
             if pending.needs.silent {
                 return Err(self.refuse(&pending, Code::ConsentRequired, "the person has not agreed"));
             }
@@ -347,20 +364,17 @@ impl Visit<'_> {
     }
 
     /// Whether the person need not be asked: policy says so of this client, or they agreed to all of it before.
-    async fn has_consent(&self, pending: &Pending, signed: &SignedIn, scopes: &[String]) -> Result<bool, Stop> {
-        let ctx = &self.asked.server.ctx;
+    fn has_consent(&self, pending: &Pending, scopes: &[String]) -> bool {
         let resources = &pending.authorization.resources;
         if !pending.needs.consent && self.is_waived(pending) {
-            return Ok(true);
+            return true;
         }
-        let client_id = &pending.client.client.client_id;
-        let found = consents::find(&mut ctx.store.read().await?, &signed.session.user_id, client_id).await?;
         let covers =
             |consent: &Consent| consent.covers(scopes.iter().map(String::as_str), resources.iter().map(String::as_str));
         // Of a client that was made again under an old id nobody knows anything.
         let made = pending.client.client.created_at;
         let since = if pending.needs.consent { pending.began_at } else { made };
-        Ok(found.is_some_and(|consent| consent.given_at >= since.max(made) && covers(&consent)))
+        self.consent.as_ref().is_some_and(|consent| consent.given_at >= since.max(made) && covers(consent))
     }
 
     fn is_waived(&self, pending: &Pending) -> bool {

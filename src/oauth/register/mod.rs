@@ -150,12 +150,12 @@ async fn decide(asked: &Asked<'_>, who: &Who, action: &'static str, client: &Cli
     event.resource = Some(REGISTRY.name().into());
     if stranger {
         ctx.audit.fold(event);
-        return Err(Refusal::Missing.problem().into());
+        return Err(ctx.guard.challenge(&Refusal::Missing).into());
     }
     ctx.audit.record(event).await.map_err(|_| Error::Unavailable)?;
     let lacks_scope = who.token.as_ref().is_some_and(|token| token.scopes().all(|scope| scope != SCOPE));
     Err(match lacks_scope {
-        true => Refusal::Scope(SCOPE.to_owned()).problem(),
+        true => ctx.guard.challenge(&Refusal::Scope(SCOPE.to_owned())),
         false => Problem::new(Kind::Forbidden).detail("no policy lets this client be registered like this"),
     }
     .into())

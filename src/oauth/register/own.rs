@@ -44,14 +44,14 @@ async fn manage(asked: &Asked<'_>, client_id: &str, request: Request) -> Result<
     if ![Method::GET, Method::PUT, Method::DELETE].contains(&parts.method) {
         return Err(Error::Method("GET, PUT, DELETE").into());
     }
-    let presented = bearer::presented(&parts.headers, &parts.uri).map_err(|refusal| refusal.problem())?;
+    let presented = bearer::presented(&parts.headers, &parts.uri).map_err(|refusal| ctx.guard.challenge(&refusal))?;
     let mut tx = ctx.store.begin().await.map_err(unavailable)?;
     let known = registrations::token(&mut tx, client_id).await.map_err(unavailable)?;
     let found = clients::find(&mut tx, client_id).await.map_err(unavailable)?;
     let digest = secret_text::digest(presented.token);
     let proven = known.is_some_and(|known| compare::equal(&known, &digest));
     let before = found.filter(|stored| proven && !stored.client.disabled);
-    let Some(before) = before else { return Err(Refusal::Token.problem().into()) };
+    let Some(before) = before else { return Err(ctx.guard.challenge(&Refusal::Token).into()) };
     match parts.method {
         Method::PUT => {
             drop(tx);

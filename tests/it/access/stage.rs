@@ -142,7 +142,7 @@ impl Stage {
         let buckets = Arc::new(Buckets::new(limits::Settings::default(), &*rng));
         let plenty = Limit::per_second(100_000, 100_000).expect("a limit");
         let guard = Guard {
-            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live) },
+            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live), metadata: None },
             engine: Arc::clone(&engine),
             audit: audit.clone().into(),
             coarse: Coarse::new(buckets, plenty, Arc::clone(&metrics), Arc::clone(&clock) as _),

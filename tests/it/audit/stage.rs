@@ -105,7 +105,7 @@ impl Stage {
         let buckets = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
         let address = Limit::new(1, Duration::from_secs(60), setup.burst).unwrap();
         let guard = Arc::new(Guard {
-            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live) },
+            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live), metadata: None },
             engine,
             audit: audit.clone().into(),
             coarse: Coarse::new(buckets, address, Arc::clone(&metrics), Arc::clone(&time)),

@@ -113,7 +113,7 @@ impl Stage {
         let buckets = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
         let plenty = Limit::per_second(100_000, 100_000).unwrap();
         let guard = Arc::new(Guard {
-            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live) },
+            callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live), metadata: None },
             engine,
             audit: audit.clone().into(),
             coarse: Coarse::new(buckets, plenty, Arc::clone(&metrics), Arc::clone(&time)),

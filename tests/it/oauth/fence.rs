@@ -211,7 +211,7 @@ impl Fence {
         let flows = Flows::new(site.clone(), Arc::clone(&sealer), at(), random());
         let limits = Arc::new(Buckets::new(limits::Settings::default(), &SystemRng));
         let guard = Guard {
-            callers: Callers::Tokens { audience: Arc::from(wish.issuer), live: Arc::clone(&live) },
+            callers: Callers::Tokens { audience: Arc::from(wish.issuer), live: Arc::clone(&live), metadata: None },
             engine: Arc::clone(&engine),
             audit: audit.clone().into(),
             coarse: Coarse::new(Arc::clone(&limits), wish.settings.address, Arc::clone(&metrics), at()),
