@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgListener;
 
-use super::sql::{Handle, affected, run, statements};
+use super::sql::{Conn, Handle, affected, run, statements};
 use super::{Store, StoreError, Tx};
 
 statements! {
@@ -55,12 +55,14 @@ pub async fn bump(tx: &mut Tx, topic: Topic) -> Result<(), StoreError> {
     notify(tx, topic).await
 }
 
-/// Wakes listeners without raising the number: for topics that are tables of work.
+/// Wakes listeners without raising the number: for topics that are tables of work. SQLite has none to wake.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn notify(tx: &mut Tx, topic: Topic) -> Result<(), StoreError> {
-    affected!(tx, NOTIFY, |text| sqlx::query(text).bind(topic.as_str())).map(drop)
+    let Conn::Postgres(conn) = tx.conn() else { return Ok(()) };
+    let notify = sqlx::query(NOTIFY.postgres).bind(topic.as_str());
+    notify.execute(conn).await.map(drop).map_err(|e| NOTIFY.failed(e))
 }
 
 /// The number of every topic that ever changed.

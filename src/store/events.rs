@@ -3,22 +3,26 @@
 
 use super::changes::{self, Topic};
 use super::entry::Entry;
-use super::sql::{Handle, affected, run, statements};
+use super::sql::{Conn, Handle, affected, run, statements};
 use super::{Store, StoreError, Tx};
 use crate::base::SystemRng;
 use crate::model::Event;
 
 statements! {
-    PUT = shared("insert into event_intake (entry) values ($1)");
+    PUT = split(
+        "insert into event_intake (entry) values (?)",
+        "insert into event_intake (entry) select * from unnest($1::bytea[])"
+    );
     WAITING = shared("select id, entry from event_intake where id > $1 order by id limit $2");
     MOVED = shared("delete from event_intake where id <= $1");
     /// PostgreSQL only: takes rows out in the transaction that appends them, so their ids need not follow commit order.
     TAKE = shared(
         "delete from event_intake where id in (select id from event_intake order by id limit $1) returning id, entry"
     );
-    /// The group commit of a process that is not the sequencer, and of every process on PostgreSQL.
-    PUT_MANY = split("select 1", "insert into event_intake (entry) select * from unnest($1::bytea[])");
 }
+
+/// For the writer of SQLite: one row, to which it adds.
+pub(super) const ROWS: &str = PUT.sqlite;
 
 /// A row that waits in the intake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +43,28 @@ fn waiting((id, entry): (i64, Vec<u8>)) -> Result<Waiting, StoreError> {
 /// # Errors
 /// When the database fails: then nothing of the transaction happened.
 pub async fn intake(tx: &mut Tx, event: &Event) -> Result<(), StoreError> {
-    put(tx, &Entry::new(event, &SystemRng)).await?;
-    changes::notify(tx, Topic::Intake).await
+    put(tx, vec![Entry::new(event, &SystemRng)]).await
 }
 
-async fn put(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
-    affected!(tx, PUT, |text| sqlx::query(text).bind(entry.bytes())).map(drop)
+/// On SQLite they are written with the commit, together with those of the transactions that share it.
+async fn put(tx: &mut Tx, entries: Vec<Entry>) -> Result<(), StoreError> {
+    if let Tx::Turn(turn) = tx {
+        turn.record(entries);
+        return Ok(());
+    }
+    match tx.conn() {
+        // The log's own file has no intake: this says so.
+        Conn::Sqlite(conn) => {
+            let insert = sqlx::query(PUT.sqlite).bind(entries.first().map(Entry::bytes));
+            insert.execute(conn).await.map_err(|e| PUT.failed(e))?;
+        }
+        Conn::Postgres(conn) => {
+            let all: Vec<&[u8]> = entries.iter().map(Entry::bytes).collect();
+            let insert = sqlx::query(PUT.postgres).bind(all);
+            insert.execute(conn).await.map_err(|e| PUT.failed(e))?;
+        }
+    }
+    changes::notify(tx, Topic::Intake).await
 }
 
 /// Records many events in one transaction of their own; when this returns `Ok` they are durable.
@@ -53,19 +73,7 @@ async fn put(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
 /// When the database fails: then none of them is recorded.
 pub async fn put_many(store: &Store, entries: &[Entry]) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    match &mut tx {
-        Tx::Turn(_) | Tx::Sqlite(_) => {
-            for entry in entries {
-                put(&mut tx, entry).await?;
-            }
-        }
-        Tx::Postgres(conn) => {
-            let all: Vec<&[u8]> = entries.iter().map(Entry::bytes).collect();
-            let insert = sqlx::query(PUT_MANY.postgres).bind(all);
-            insert.execute(&mut **conn).await.map_err(|e| PUT_MANY.failed(e))?;
-        }
-    }
-    changes::notify(&mut tx, Topic::Intake).await?;
+    put(&mut tx, entries.to_vec()).await?;
     tx.commit().await
 }
 

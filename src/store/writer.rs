@@ -3,21 +3,26 @@
 //!
 //! One task owns the connection and lends it, one [`Turn`] at a time. Whoever gives its turn back uncommitted is rolled
 //! back alone. The group is committed when nobody waits, or when it has [`MOST`] members; until then none of them has
-//! been answered. When the commit fails, or SQLite gave the whole transaction up by itself (a full disk, a broken file),
+//! been answered. The events that its members recorded are written by the commit, all at once. When the commit fails, or SQLite gave the whole transaction up by itself (a full disk, a broken file),
 //! every member is told so, and the next group starts on a fresh connection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 
-use super::{ACQUIRE_TIMEOUT, StoreError};
+use super::entry::Entry;
+use super::{ACQUIRE_TIMEOUT, StoreError, events};
 use crate::telemetry::Metrics;
 
 /// How many transactions share one commit.
 const MOST: usize = 64;
+/// A group with this many events takes no more members.
+const MANY_EVENTS: usize = 4096;
+/// How many events one statement writes.
+const ROWS: usize = 512;
 /// How many may wait for their turn.
 const QUEUE: usize = 1024;
 /// How often the writer lets others run before it takes it that nobody waits: who was answered a moment ago, and who
@@ -28,12 +33,43 @@ const YIELDS: usize = 3;
 const BEGIN: &str = "begin immediate; savepoint turn";
 const KEEP: &str = "release turn; savepoint turn";
 const UNDO: &str = "rollback to turn";
-const KEEP_AND_COMMIT: &str = "release turn; commit";
-const UNDO_AND_COMMIT: &str = "rollback to turn; release turn; commit";
+const KEEP_LAST: &str = "release turn";
+const UNDO_LAST: &str = "rollback to turn; release turn";
 const ROLL_BACK: &str = "rollback";
 
 /// Whether the work of a turn is durable.
 type Ack = oneshot::Sender<Result<(), Arc<sqlx::Error>>>;
+
+/// A turn that is to be committed.
+#[derive(Debug)]
+struct Kept {
+    ack: Ack,
+    events: Vec<Entry>,
+}
+
+/// Turns that are committed together.
+#[derive(Default)]
+struct Members {
+    acks: Vec<Ack>,
+    events: Vec<Entry>,
+}
+
+impl Members {
+    fn join(&mut self, Kept { ack, events }: Kept) {
+        self.acks.push(ack);
+        self.events.extend(events);
+    }
+
+    fn is_full(&self) -> bool {
+        self.acks.len() >= MOST || self.events.len() >= MANY_EVENTS
+    }
+
+    fn hear(self, outcome: &Result<(), Arc<sqlx::Error>>) {
+        for ack in self.acks {
+            ack.send(outcome.clone()).ok();
+        }
+    }
+}
 
 /// Somebody waits for a turn.
 struct Wanted {
@@ -79,7 +115,8 @@ pub(super) struct Writer {
 pub struct Turn {
     // The order matters: the connection is free before the writer hears that the turn is over.
     conn: OwnedMutexGuard<SqliteConnection>,
-    end: oneshot::Sender<Ack>,
+    end: oneshot::Sender<Kept>,
+    events: Vec<Entry>,
 }
 
 impl Turn {
@@ -88,13 +125,18 @@ impl Turn {
         &mut self.conn
     }
 
+    /// Writes these events to the intake, in the commit.
+    pub(super) fn record(&mut self, events: Vec<Entry>) {
+        self.events.extend(events);
+    }
+
     /// Waits for the commit that holds this transaction.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        let Self { conn, end } = self;
+        let Self { conn, end, events } = self;
         drop(conn);
         let (ack, done) = oneshot::channel();
         // A writer that is gone drops what it is sent, and the answer is that nobody answers.
-        end.send(ack).ok();
+        end.send(Kept { ack, events }).ok();
         done.await.unwrap_or_else(|_| Err(Arc::new(sqlx::Error::PoolClosed))).map_err(StoreError::Transaction)
     }
 }
@@ -194,12 +236,12 @@ impl Desk {
             turn.send(Err(error)).ok();
             return;
         }
-        let (mut members, mut turn) = (Vec::new(), turn);
+        let (mut members, mut turn) = (Members::default(), turn);
         loop {
             let joined = self.lend(turn).await;
             let keeps = joined.is_some();
-            members.extend(joined);
-            let next = if members.len() < MOST { self.another(!members.is_empty()).await } else { None };
+            joined.into_iter().for_each(|kept| members.join(kept));
+            let next = if members.is_full() { None } else { self.another(!members.acks.is_empty()).await };
             let Some(next) = next else { return self.commit(members, keeps).await };
             // That the savepoint is still there proves that SQLite did not give up the transaction around it.
             if let Err(error) = self.control(if keeps { KEEP } else { UNDO }).await {
@@ -211,23 +253,35 @@ impl Desk {
     }
 
     /// Ends the group; `keeps` says whether its last turn joined it.
-    async fn commit(&mut self, members: Vec<Ack>, keeps: bool) {
-        let done = self.control(match (members.is_empty(), keeps) {
-            (true, _) => ROLL_BACK,
-            (false, true) => KEEP_AND_COMMIT,
-            (false, false) => UNDO_AND_COMMIT,
-        });
-        match done.await {
+    async fn commit(&mut self, members: Members, keeps: bool) {
+        let done = match members.acks.is_empty() {
+            true => self.control(ROLL_BACK).await,
+            false => self.write(if keeps { KEEP_LAST } else { UNDO_LAST }, &members.events).await,
+        };
+        match done {
             Ok(()) => {
-                if !members.is_empty() {
-                    self.counts.add(u64::try_from(members.len()).unwrap_or(u64::MAX));
+                if !members.acks.is_empty() {
+                    self.counts.add(u64::try_from(members.acks.len()).unwrap_or(u64::MAX));
                 }
-                for ack in members {
-                    ack.send(Ok(())).ok();
-                }
+                members.hear(&Ok(()));
             }
             Err(error) => self.lost(members, &Arc::new(error)).await,
         }
+    }
+
+    /// The end of the last turn, the events of all, the commit: one trip.
+    async fn write(&self, last: &str, entries: &[Entry]) -> Result<(), sqlx::Error> {
+        let mut text = last.to_owned();
+        for rows in entries.chunks(ROWS) {
+            text.push_str("; ");
+            text.push_str(events::ROWS);
+            text.extend(rows.iter().skip(1).map(|_| ", (?)"));
+        }
+        text.push_str("; commit");
+        // No two are alike: there is no use in keeping it prepared.
+        let query = sqlx::query(AssertSqlSafe(text)).persistent(false);
+        let query = entries.iter().fold(query, |query, entry| query.bind(entry.bytes().to_vec()));
+        query.execute(&mut *self.conn.lock().await).await.map(drop)
     }
 
     /// Begins on a connection that is in order.
@@ -243,11 +297,11 @@ impl Desk {
 
     /// Lends the connection for one turn, inside the savepoint; who is to hear of the commit, or `None` when the turn's work
     /// is to be undone.
-    async fn lend(&self, turn: oneshot::Sender<Result<Turn, sqlx::Error>>) -> Option<Ack> {
+    async fn lend(&self, turn: oneshot::Sender<Result<Turn, sqlx::Error>>) -> Option<Kept> {
         let (end, ended) = oneshot::channel();
         let conn = Arc::clone(&self.conn).lock_owned().await;
         // Whoever gave up meanwhile drops the turn, and that ends it.
-        turn.send(Ok(Turn { conn, end })).ok();
+        turn.send(Ok(Turn { conn, end, events: Vec::new() })).ok();
         ended.await.ok()
     }
 
@@ -273,13 +327,11 @@ impl Desk {
     }
 
     /// Tells every member that its work is gone, or that nobody can tell, and leaves the connection behind.
-    async fn lost(&mut self, members: Vec<Ack>, error: &Arc<sqlx::Error>) {
+    async fn lost(&mut self, members: Members, error: &Arc<sqlx::Error>) {
         // What is left of the transaction would keep the file locked.
         self.control(ROLL_BACK).await.ok();
         self.fresh = false;
-        for ack in members {
-            ack.send(Err(Arc::clone(error))).ok();
-        }
+        members.hear(&Err(Arc::clone(error)));
     }
 
     async fn control(&self, statement: &'static str) -> Result<(), sqlx::Error> {
