@@ -1,5 +1,6 @@
 //! The audit API: the read side of the log. `GET /api/v1/audit/events` searches it, newest first; `GET
-//! /api/v1/audit/checkpoint` gives its newest signed tree head, `GET /api/v1/audit/export` all of it. Every call is decided by Cedar, and reading is itself an
+//! /api/v1/audit/checkpoint` gives its newest signed tree head, `GET /api/v1/audit/export` all of it, `GET
+//! /api/v1/audit/{proofs,consistency,tlog}` what it takes to trust a part of it. Every call is decided by Cedar, and reading is itself an
 //! event.
 
 mod checkpoint;
@@ -7,6 +8,8 @@ mod events;
 mod export;
 mod filter;
 mod permissions;
+mod proofs;
+mod tlog;
 
 use std::sync::Arc;
 
@@ -14,9 +17,16 @@ use axum::Router;
 use axum::extract::FromRef;
 
 use crate::crypto::seal::Sealer;
-use crate::http::routes::{Call, Described, Routes};
+use crate::http::routes::{Call, Described, Parameter, Routes};
 use crate::http::{Cursors, Guard};
 use crate::store::Store;
+
+const ENTRIES: [Parameter; 2] = [
+    Parameter::new("entries", "Which: up to 100 numbers with commas", r#"{"type": "string"}"#),
+    Parameter::new("begins_with", "Sizes of heads that were kept", r#"{"type": "string"}"#),
+];
+const FROM: [Parameter; 1] =
+    [Parameter::new("from", "Sizes of heads that were kept, with commas", r#"{"type": "string"}"#)];
 
 /// What the audit API needs.
 #[derive(Debug)]
@@ -48,10 +58,21 @@ fn routes() -> Routes<Shared> {
     let newest = Call::reads("newestCheckpoint", "Gives the newest signed head of the log", "Head");
     let export = Call::reads("exportLog", "Sends the whole log as NDJSON, verifying it on the way", "ExportLine");
     let export = export.media("application/x-ndjson");
+    let proofs = Call::reads("proveEntries", "Gives entries with their paths to the newest signed head", "ExportLine");
+    let proofs = proofs.media("application/x-ndjson").query(&ENTRIES);
+    let consistency = Call::reads("proveConsistency", "Shows that the log begins with an older one", "ExportLine");
+    let consistency = consistency.media("application/x-ndjson").query(&FROM);
+    let note = Call::reads("tlogCheckpoint", "Gives the newest signed head as a note (C2SP tlog-tiles)", "Note");
+    let tile = Call::reads("tlogTile", "Gives a tile of the log's tree, or of leaf data (C2SP tlog-tiles)", "Tile");
+    let (note, tile) = (note.media("text/plain"), tile.media("application/octet-stream"));
     Routes::default()
         .get("/api/v1/audit/events", search, events::search)
         .get("/api/v1/audit/checkpoint", newest, checkpoint::newest)
         .get("/api/v1/audit/export", export, export::export)
+        .get("/api/v1/audit/proofs", proofs, proofs::entries)
+        .get("/api/v1/audit/consistency", consistency, proofs::consistency)
+        .get("/api/v1/audit/tlog/checkpoint", note, tlog::checkpoint)
+        .get("/api/v1/audit/tlog/tile/{level}/{*index}", tile, tlog::tile)
 }
 
 /// `/api/v1/audit/…`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::checkpoint::{self, SignError};
+use super::tiles::TreeError;
 use super::verify::VerifyError;
 use super::walk::walk;
 use crate::base::Clock;
@@ -23,10 +24,12 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineType {
-    /// An entry of the log: `seq`, `leaf`, and its two halves.
+    /// An entry of the log: `seq`, `leaf`, and its two halves. In a file of proofs also `tree_size` and `path`.
     Entry,
     /// An event that is recorded but has no number yet: its two halves.
     Waiting,
+    /// That the signed log begins with an older one: its `size` and `root`, `tree_size` and `path`.
+    Consistency,
     /// The signed head over all entries above: `note`, `public_key`. Always the last line.
     Checkpoint,
 }
@@ -55,6 +58,18 @@ pub struct Line<'a> {
     /// The leaf hash, base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaf: Option<String>,
+    /// How many entries the tree has that `path` leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_size: Option<u64>,
+    /// The hashes from here to the root (RFC 9162), base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Vec<String>>,
+    /// The size of an older log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The root of an older log, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// The signed note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -64,7 +79,7 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    const fn new(r#type: LineType) -> Self {
+    pub(super) const fn new(r#type: LineType) -> Self {
         Self {
             r#type,
             seq: None,
@@ -73,6 +88,10 @@ impl Line<'_> {
             rest_salt: None,
             personal_salt: None,
             leaf: None,
+            tree_size: None,
+            path: None,
+            size: None,
+            root: None,
             note: None,
             public_key: None,
         }
@@ -91,6 +110,15 @@ pub enum ExportError {
     /// The log does not hold: nothing is signed over it.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// The tree, of which proofs are made.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// No head covers it.
+    #[error("no signed head covers entry {0} yet: try again in a moment, or run `stockade audit checkpoint`")]
+    Unsigned(i64),
+    /// There is no such entry.
+    #[error("the log has no entry {0}")]
+    Missing(i64),
     /// The head was not signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -103,15 +131,16 @@ fn raw(seq: i64, bytes: &[u8]) -> Result<&RawValue, ExportError> {
     serde_json::from_slice(bytes).map_err(|_| ExportError::Damaged(seq))
 }
 
-fn write_line(out: &mut impl Write, line: &Line<'_>) -> Result<(), ExportError> {
+pub(super) fn write_line(out: &mut impl Write, line: &Line<'_>) -> Result<(), ExportError> {
     serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
     out.write_all(b"\n")?;
     Ok(())
 }
 
-fn write_entry(out: &mut impl Write, numbered: &Numbered) -> Result<(), ExportError> {
+/// The line of an entry.
+pub(super) fn entry(numbered: &Numbered) -> Result<Line<'_>, ExportError> {
     let (personal, rest) = (numbered.entry.personal(), numbered.entry.rest());
-    let line = Line {
+    Ok(Line {
         seq: Some(numbered.seq),
         rest: rest.body.map(|bytes| raw(numbered.seq, bytes)).transpose()?,
         personal: personal.body.map(|bytes| raw(numbered.seq, bytes)).transpose()?,
@@ -119,8 +148,14 @@ fn write_entry(out: &mut impl Write, numbered: &Numbered) -> Result<(), ExportEr
         personal_salt: Some(STANDARD.encode(personal.salt)),
         leaf: Some(STANDARD.encode(numbered.leaf)),
         ..Line::new(LineType::Entry)
-    };
-    write_line(out, &line)
+    })
+}
+
+/// The line of the head, which is the last.
+pub(super) fn write_head(out: &mut impl Write, note: String, public: &[u8; 32]) -> Result<(), ExportError> {
+    let public_key = Some(STANDARD.encode(public));
+    write_line(out, &Line { note: Some(note), public_key, ..Line::new(LineType::Checkpoint) })?;
+    Ok(out.flush()?)
 }
 
 /// Writes the whole log, verifying it on the way, and signs its head; how many entries. What is appended while it runs is
@@ -151,7 +186,7 @@ pub async fn export(
         if !waiting.is_empty() {
             numbered.insert(entry.entry.clone());
         }
-        write_entry(out, entry)
+        write_line(out, &self::entry(entry)?)
     });
     let walked = walked.await?;
     let note = checkpoint::sign(store, origin, key, &walked.frontier, clock.now()).await?;
@@ -161,8 +196,6 @@ pub async fn export(
         let (rest, personal) = (rest?, personal?);
         write_line(out, &Line { rest, personal, ..Line::new(LineType::Waiting) })?;
     }
-    let public_key = Some(STANDARD.encode(key.public()));
-    write_line(out, &Line { note: Some(note), public_key, ..Line::new(LineType::Checkpoint) })?;
-    out.flush()?;
+    write_head(out, note, &public)?;
     Ok(walked.frontier.size())
 }

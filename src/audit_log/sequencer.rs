@@ -8,6 +8,7 @@ use super::checkpoint::frontier;
 use super::heads;
 use super::leaf;
 use super::merkle::Frontier;
+use super::tiles;
 use crate::base::Clock;
 use crate::crypto::log_key::LogKey;
 use crate::store::blocks;
@@ -33,8 +34,10 @@ pub struct Sequencer {
     key: Arc<LogKey>,
     held: Option<Held>,
     renewed_ns: u64,
-    /// The index met what it could not read.
+    /// The index or the tree met what it could not read.
     damaged: bool,
+    /// The tree is written down as far as it goes; a log of an earlier version has that before it.
+    grown: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ const UNWRITTEN: i64 = 2000;
 impl Sequencer {
     /// Holds nothing yet. `holder` is unique to this process; `key` says of a fresh log that nothing is signed so far.
     pub const fn new(store: Store, holder: String, key: Arc<LogKey>) -> Self {
-        Self { store, holder, key, held: None, renewed_ns: 0, damaged: false }
+        Self { store, holder, key, held: None, renewed_ns: 0, damaged: false, grown: false }
     }
 
     /// Whether this process may append, as far as it knows.
@@ -155,7 +158,8 @@ impl Sequencer {
         finish(&mut self.held, tx, result, next.written_down()).await
     }
 
-    /// Indexes what was appended, as long as there is enough of it. The caller holds the lease.
+    /// Indexes what was appended and writes the tree above it down, as long as there is enough of it. The caller holds the
+    /// lease.
     ///
     /// # Errors
     /// [`StoreError::Fenced`] when the lease is not held or was lost; the log is then as it was.
@@ -166,11 +170,15 @@ impl Sequencer {
         {
             let mut tx = self.store.begin_log().await?;
             let mut next = held.state();
-            let settled = log::settle(&mut tx, held.written, &mut next).await;
+            let mut settled = log::settle(&mut tx, held.written, &mut next).await;
+            if let Ok(true) = settled {
+                match tiles::grow(&mut tx, next.size).await {
+                    Ok(grown) => self.grown = grown,
+                    Err(error) => settled = Err(error),
+                }
+            }
             if let Err(error @ StoreError::Corrupt { .. }) = &settled {
-                // What is damaged stays without an index until somebody looks. Recording goes on.
-                tracing::error!(error = %crate::telemetry::chain(error), "the audit log was not indexed");
-                self.damaged = true;
+                self.damaged_by(error);
                 return Ok(());
             }
             let next = Held { indexed: next.indexed, written: next.size, ..held.clone() };
@@ -180,7 +188,28 @@ impl Sequencer {
                 break;
             }
         }
-        Ok(())
+        if self.grown || self.damaged {
+            return Ok(());
+        }
+        let Some(held) = self.held.as_ref() else { return Ok(()) };
+        let mut tx = self.store.begin_log().await?;
+        match tiles::grow(&mut tx, held.written).await {
+            Ok(grown) => {
+                self.grown = grown;
+                tx.commit().await
+            }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                self.damaged_by(&error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is damaged stays without an index until somebody looks. Recording goes on.
+    fn damaged_by(&mut self, error: &StoreError) {
+        tracing::error!(error = %crate::telemetry::chain(error), "the audit log was not indexed");
+        self.damaged = true;
     }
 
     /// Moves one batch of the intake to the log; how many rows it moved.

@@ -1,17 +1,12 @@
 //! The verifier: recomputes every leaf and the tree, and names the entry that does not hold. Works on an export without
 //! server, database or secret, and on a store.
 
-use std::io::BufRead;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::checkpoint::{Checkpoint, NoteError};
 use super::erasure::Account;
-use super::export::{Line, LineType};
 use super::heads::HeadsError;
 use super::leaf;
 use super::merkle::{Frontier, Hash};
+pub use super::offline::export;
 use super::walk;
 use crate::store::entry::Half;
 use crate::store::{self, Store, StoreError};
@@ -29,6 +24,15 @@ pub struct Report {
     pub unsigned: u64,
     /// The newest signed head; `None` for a log that was never signed.
     pub head: Option<Checkpoint>,
+    /// For proofs of single entries: nothing is said of the others.
+    pub proofs: Option<Proofs>,
+}
+
+/// What proofs of single entries say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// The sizes of older logs that the signed one begins with.
+    pub begins_with: Vec<u64>,
 }
 
 /// What does not hold, and where.
@@ -64,6 +68,31 @@ pub enum VerifyError {
     /// The index hides entries, or names what they are not.
     #[error("the index from entry {0} on was changed: it does not say what was recorded")]
     Index(i64),
+    /// What is written down of the tree is not what the leaves give.
+    #[error("the stored tree over entries {first} to {last} was changed: proofs read from it would not hold")]
+    Tile {
+        /// The first entry under the hash.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// A proof does not lead to the signed root.
+    #[error("the proof of entry {0} does not lead to the signed root")]
+    Proof(i64),
+    /// Proofs for another head.
+    #[error("the proofs lead to a tree of {size} entries, and the head is signed over {signed}")]
+    Lead {
+        /// The size they lead to.
+        size: u64,
+        /// The size of the head.
+        signed: u64,
+    },
+    /// A file that is half an export.
+    #[error("the file has entries with and without a proof: it is neither an export nor a file of proofs")]
+    Mixed,
+    /// Nor does one of an older head.
+    #[error("the proof does not show that the signed log begins with the one over {0} entries")]
+    Consistency(u64),
     /// Halves are gone, and nothing says who erased them.
     #[error("{count} halves of entries are erased without an event that accounts for it; the first is entry {first}")]
     Erased {
@@ -132,54 +161,6 @@ impl Tree {
     pub(super) fn accounted(&self) -> Result<(), VerifyError> {
         self.account.open().map_or(Ok(()), |(count, first)| Err(VerifyError::Erased { count, first }))
     }
-}
-
-/// Verifies an export. `trusted` is the log's key as known from elsewhere; without it the key in the export is believed,
-/// which proves that the export is whole, not who made it.
-///
-/// # Errors
-/// [`VerifyError`] names the first entry or line that does not hold.
-pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report, VerifyError> {
-    let mut tree = Tree::default();
-    let mut waiting = 0;
-    let mut head = None;
-    for (number, line) in (1_u64..).zip(input.lines()) {
-        let line = line?;
-        let broken = |problem: String| VerifyError::Line { line: number, problem };
-        if head.is_some() {
-            return Err(broken("something follows the signed head".to_owned()));
-        }
-        let line: Line<'_> = serde_json::from_str(&line).map_err(|e| broken(e.to_string()))?;
-        let field = |field: &Option<String>, name: &str| {
-            let text = field.as_deref().ok_or_else(|| broken(format!("`{name}` is missing")))?;
-            STANDARD.decode(text).map_err(|e| broken(format!("`{name}`: {e}")))
-        };
-        match line.r#type {
-            LineType::Entry => {
-                let seq = line.seq.ok_or_else(|| broken("`seq` is missing".to_owned()))?;
-                let (leaf, personal_salt) = (field(&line.leaf, "leaf")?, field(&line.personal_salt, "personal_salt")?);
-                let rest_salt = field(&line.rest_salt, "rest_salt")?;
-                let personal = Half { body: line.personal.map(|raw| raw.get().as_bytes()), salt: &personal_salt };
-                let rest = Half { body: line.rest.map(|raw| raw.get().as_bytes()), salt: &rest_salt };
-                tree.add(seq, &leaf, personal, rest)?;
-            }
-            LineType::Waiting => {
-                waiting += 1;
-                tree.account.waiting(line.rest.map(|raw| raw.get().as_bytes()).unwrap_or_default());
-            }
-            LineType::Checkpoint => {
-                let inside = <[u8; 32]>::try_from(field(&line.public_key, "public_key")?)
-                    .map_err(|_| broken("the public key is not 32 bytes".to_owned()))?;
-                let note = line.note.as_deref().ok_or_else(|| broken("`note` is missing".to_owned()))?;
-                let checkpoint = Checkpoint::open(note, trusted.unwrap_or(&inside))?;
-                tree.check(&checkpoint)?;
-                head = Some(checkpoint);
-            }
-        }
-    }
-    let head = head.ok_or(VerifyError::NoHead)?;
-    tree.accounted()?;
-    Ok(Report { entries: tree.frontier.size(), erased: tree.erased, waiting, unsigned: 0, head: Some(head) })
 }
 
 /// Verifies the log of a store: every leaf, the index, the frontier, every signed head against the tree at its size, and

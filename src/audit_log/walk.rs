@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::checkpoint::{self, Checkpoint};
 use super::heads;
 use super::merkle::Frontier;
+use super::tiles;
 use super::verify::{Report, Tree, VerifyError};
 use crate::store::events::Waiting;
 use crate::store::log::{self, Numbered};
@@ -106,6 +107,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
     let mut heads = Heads { store, public, ahead: VecDeque::new(), read_to: -1, newest };
     let mut tree = Tree::default();
     let mut reached = check(&mut heads, &tree).await.map_err(fail)?;
+    let mut stored = tiles::Check::default();
     let mut index = Index { end: state.indexed, builder: Builder::new(0), at: None };
     while tree.frontier.size() < claimed.size() {
         let seq = i64::try_from(tree.frontier.size()).unwrap_or(i64::MAX) - 1;
@@ -120,6 +122,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
             }
             let entry = &numbered.entry;
             tree.add(numbered.seq, &numbered.leaf, entry.personal(), entry.rest()).map_err(fail)?;
+            stored.add(store, numbered.leaf).await.map_err(fail)?;
             index.add(store, numbered).await.map_err(fail)?;
             each(numbered)?;
             if let Some(size) = check(&mut heads, &tree).await.map_err(fail)? {
@@ -142,6 +145,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
         waiting: u64::try_from(waiting.len()).unwrap_or(u64::MAX),
         unsigned: tree.frontier.size() - signed.unwrap_or(0),
         head,
+        proofs: None,
     };
     Ok(Walked { report, frontier: tree.frontier })
 }

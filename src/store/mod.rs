@@ -39,6 +39,7 @@ pub mod segments;
 pub mod sessions;
 pub(crate) mod sql;
 mod terms;
+pub mod tiles;
 pub mod tokens;
 pub mod upstream_links;
 pub mod users;
@@ -426,7 +427,14 @@ impl Store {
             users::STATEMENTS,
             visits::STATEMENTS,
         ];
-        let log = [blocks::STATEMENTS, heads::STATEMENTS, leases::STATEMENTS, log::STATEMENTS, segments::STATEMENTS];
+        let log = [
+            blocks::STATEMENTS,
+            heads::STATEMENTS,
+            leases::STATEMENTS,
+            log::STATEMENTS,
+            segments::STATEMENTS,
+            tiles::STATEMENTS,
+        ];
         for (statements, in_log) in [(main.concat(), false), (log.concat(), true)] {
             for sql in statements {
                 let mut tx = if in_log { self.begin_log().await? } else { self.begin().await? };

@@ -1,5 +1,6 @@
 //! `stockade audit`: what happened, and the proof that nobody changed it.
 
+mod prove;
 mod read;
 mod remote;
 mod seal;
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Export,
     /// Sign the log's present head and print it
     Checkpoint(seal::CheckpointArgs),
+    /// Prove single entries, or that the log begins with an older one; `audit verify` takes what it writes
+    Prove(prove::ProveArgs),
     /// Recompute every leaf and the tree; exit 1 names what does not hold
     Verify(seal::VerifyArgs),
 }
@@ -56,6 +59,7 @@ pub(super) async fn run(command: &Command, at: &At) -> Result<(), Failure> {
         Command::Tail(args) => read::tail(&local, args).await,
         Command::Export => seal::export(&local).await,
         Command::Checkpoint(args) => seal::checkpoint(&local, args).await,
+        Command::Prove(args) => prove::local(&local, args).await,
         Command::Verify(args) => seal::verify_store(&local, args).await,
     };
     local.store.close().await;

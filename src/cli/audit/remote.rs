@@ -10,7 +10,7 @@ use super::super::failure::Failure;
 use super::super::output;
 use super::super::progress::Counted;
 use super::read::{self, FilterArgs, QueryArgs, TailArgs};
-use super::{Command, seal};
+use super::{Command, prove, seal};
 use crate::model::event;
 
 /// How often `tail` looks: each look is a call that is decided and recorded.
@@ -29,6 +29,7 @@ pub(super) async fn run(command: &Command, at: &At) -> Result<(), Failure> {
         Command::Tail(args) => tail(&api, args).await,
         Command::Export => export(&api).await,
         Command::Checkpoint(args) => checkpoint(&api, args).await,
+        Command::Prove(args) => prove::remote(&api, args).await,
         Command::Verify(_) => Ok(()),
     };
     api.close(done).await

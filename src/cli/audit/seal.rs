@@ -56,7 +56,7 @@ fn public_key(text: &str) -> Result<PublicKey, String> {
 }
 
 /// The operator may, and that it did is recorded.
-async fn opened(local: &Local, action: &str, by: &str) -> Result<LogKey, Failure> {
+pub(super) async fn opened(local: &Local, action: &str, by: &str) -> Result<LogKey, Failure> {
     let decision = local.permit(event::kind::AUDIT_READ, action, &Resource::audit_log()).await?;
     let event = local.event(event::kind::AUDIT_READ, Outcome::Allowed, action, &Resource::audit_log().name());
     local.record(&event.decided(&decision).with("by", by)).await?;
@@ -144,14 +144,20 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
     };
     let head = report.head.as_ref();
     let (size, root) = head.map_or((0, "-".to_owned()), |head| (head.size, STANDARD.encode(head.root)));
+    let begins_with = report.proofs.as_ref().map(|proofs| &proofs.begins_with);
     let json = json!({
         "verified": true, "entries": report.entries, "erased": report.erased, "signed_size": size, "root": root,
         "signer_checked": signer_known, "unsigned": report.unsigned, "waiting": report.waiting,
-        "unproven": report.unsigned + report.waiting,
+        "unproven": report.unsigned + report.waiting, "begins_with": begins_with,
     });
     let signer = if signer_known { "checked" } else { "not checked: give --key or --config" };
-    let rows = [
-        ("verified", "yes".to_owned()),
+    let sizes = |sizes: &Vec<u64>| sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let mut rows = vec![
+        (
+            "verified",
+            if begins_with.is_some() { "yes: of what is proved, nothing is said of the rest" } else { "yes" }
+                .to_owned(),
+        ),
         ("entries", report.entries.to_string()),
         ("erased", report.erased.to_string()),
         ("signed_size", size.to_string()),
@@ -160,5 +166,6 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
         ("unsigned", unproven(report.unsigned, "no signed head covers them yet")),
         ("waiting", unproven(report.waiting, "recorded, without a number and in no tree yet")),
     ];
+    rows.extend(begins_with.map(|all| ("begins_with", sizes(all))));
     output::record(output.output, &json, &rows)
 }

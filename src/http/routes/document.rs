@@ -27,7 +27,10 @@ pub fn document(issuer: &str, rooms: &[Described]) -> Value {
         // It parses: a test reads every room's.
         schemas.extend(serde_json::from_str::<Map<String, Value>>(room.schemas).unwrap_or_default());
         for operation in &room.operations {
-            let path = paths.entry(operation.path).or_insert_with(|| json!({ "parameters": in_path(operation.path) }));
+            // OpenAPI knows no name that takes the rest of a path.
+            let path = paths
+                .entry(operation.path.replace("{*", "{"))
+                .or_insert_with(|| json!({ "parameters": in_path(operation.path) }));
             if let Some(path) = path.as_object_mut() {
                 path.insert(operation.method.as_str().to_ascii_lowercase(), described(operation));
             }
@@ -107,6 +110,7 @@ fn problem() -> Value {
 /// The names between braces.
 fn in_path(path: &str) -> Vec<Value> {
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let names = names.map(|name| name.trim_start_matches('*'));
     let parameter =
         |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } });
     names.map(parameter).collect()

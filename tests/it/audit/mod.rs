@@ -4,3 +4,4 @@ mod api;
 mod bad_input;
 mod guard;
 pub(crate) mod stage;
+mod tlog;

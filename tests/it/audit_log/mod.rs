@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::support::stores::{sqlite, stores};
 
 mod erasure;
+mod proofs;
 pub(crate) mod tamper;
 
 const ORIGIN: &str = "localhost/audit";

@@ -132,6 +132,30 @@ fn an_export_is_held_against_the_key_that_a_checkpoint_told() {
 }
 
 #[test]
+fn an_entry_is_proved_to_whoever_has_the_key_and_so_is_that_the_log_goes_on() {
+    let place = eventful();
+    let checkpoint = place.run(&["audit", "checkpoint"]);
+    let key = checkpoint.err.trim().rsplit(' ').next().unwrap().to_owned();
+    let proofs = place.run(&["audit", "prove", "1", "--begins-with", "4"]);
+    assert_eq!(proofs.code, 0, "{proofs:?}");
+    assert!(proofs.out.contains("disabled") && !proofs.out.contains("deleted"), "{proofs:?}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let verify = |text: &str| {
+        std::fs::write(elsewhere.path().join("p.ndjson"), text).unwrap();
+        run_in(elsewhere.path(), &["audit", "verify", "p.ndjson", "--key", &key, "--output", "json"])
+    };
+    let said = verify(&proofs.out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&report["entries"], &report["begins_with"]), (&json!(1), &json!([4])), "{said:?}");
+    let said = verify(&proofs.out.replace("\"disabled\"", "\"enabled\""));
+    assert!(said.code == 1 && said.err.contains("entry 1 was changed"), "{said:?}");
+    let said = place.run(&["audit", "prove", "999"]);
+    assert!(said.code == 1 && said.err.contains("no entry 999"), "{said:?}");
+    assert_eq!(place.run(&["audit", "prove"]).code, 2);
+}
+
+#[test]
 fn the_store_verifies_and_an_entry_changed_in_it_is_named() {
     let place = eventful();
     let said = place.run(&["audit", "verify"]);
