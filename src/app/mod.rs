@@ -14,6 +14,7 @@ use axum::Router;
 use tokio::sync::watch;
 
 use self::policies::PolicyTree;
+use crate::audit_log::anchor::{Anchor, Anchors};
 use crate::audit_log::{self, AuditLog};
 use crate::base::{Clock, Rng};
 use crate::config::Config;
@@ -96,6 +97,8 @@ pub(crate) struct Parts {
     pub(crate) back_channel: BackChannel,
     pub(crate) unused_clients: Unused,
     pub(crate) hasher: Arc<Hasher>,
+    /// Where signed heads are kept outside the host.
+    pub(crate) anchors: Anchors,
     /// Where findings are fetched; `None`: nowhere.
     pub(crate) feeds: Option<Feeds>,
     pub(crate) metrics: Arc<Metrics>,
@@ -188,6 +191,7 @@ impl App {
         if feeds.is_some() && !Feeds::is_supported() {
             return Err(StartError::NoAws);
         }
+        let anchors = Anchors::new(config.audit_log.anchors.file.clone().map(Anchor::File));
         let fetcher = Fetcher::new(&fetch::Settings {
             networks: Networks::new(config.outbound.networks.clone()),
             ca_file: config.outbound.ca_file.clone(),
@@ -219,6 +223,7 @@ impl App {
             back_channel,
             unused_clients,
             hasher,
+            anchors,
             feeds,
             metrics,
             prometheus,

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::{App, Parts, policies};
+use crate::audit_log::anchor::AnchorError;
 use crate::crypto::CryptoError;
 use crate::findings::SyncError;
 use crate::http::serve::{self, serve};
@@ -131,6 +132,9 @@ impl App {
         joined("tasks", tasks).await;
         joined("follower", follower).await;
         joined("audit log", worker).await;
+        if let Err(error) = anchors(&parts).await {
+            tracing::warn!(error = %crate::telemetry::chain(&error), "the last head was not kept outside");
+        }
         ops_down.send_replace(true);
         joined("ops listener", ops).await;
         parts.store.close().await;
@@ -151,8 +155,10 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let sizes = ticks.clone().every(Tick::Sizes, Duration::from_secs(300), || sizes(&parts));
     let logouts = ticks.clone().every(Tick::Logouts, Duration::from_secs(1), || logouts(&parts));
     let findings = ticks.clone().every(Tick::Findings, parts.config.findings.poll, || findings(&parts));
+    let every = parts.config.audit_log.anchors.every;
+    let anchors = ticks.clone().every(Tick::Anchors, every, || anchors(&parts));
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, logouts, findings, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, findings, anchors, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
@@ -182,6 +188,17 @@ async fn findings(parts: &Parts) -> Result<Ended, SyncError> {
         Some(feeds) => feeds.tick().await,
         None => Ok(Ended::Skipped),
     }
+}
+
+/// The newest signed head is kept outside the host.
+async fn anchors(parts: &Parts) -> Result<Ended, AnchorError> {
+    if parts.anchors.is_empty() {
+        return Ok(Ended::Skipped);
+    }
+    if let Some(size) = parts.anchors.keep(&parts.store).await? {
+        parts.metrics.audit_anchored.set((), u64::try_from(size).unwrap_or(0));
+    }
+    Ok(Ended::Done)
 }
 
 async fn sizes(parts: &Parts) -> Result<Ended, StoreError> {

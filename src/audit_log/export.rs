@@ -182,12 +182,18 @@ pub async fn export(
     };
     let mut numbered = std::collections::HashSet::new();
     let public = key.public();
-    let walked = walk(store, &public, &waiting, |entry| {
-        if !waiting.is_empty() {
-            numbered.insert(entry.entry.clone());
-        }
-        write_line(out, &self::entry(entry)?)
-    });
+    let walked = walk(
+        store,
+        &public,
+        &waiting,
+        |_| (),
+        |entry| {
+            if !waiting.is_empty() {
+                numbered.insert(entry.entry.clone());
+            }
+            write_line(out, &self::entry(entry)?)
+        },
+    );
     let walked = walked.await?;
     let note = checkpoint::sign(store, origin, key, &walked.frontier, clock.now()).await?;
     for waiting in waiting.iter().filter(|w| !numbered.contains(&w.entry)) {

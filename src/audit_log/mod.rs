@@ -6,6 +6,7 @@
 //! appends at a time (the sequencer, by lease and fence); on SQLite the serving process appends straight to the log, on
 //! PostgreSQL every process commits to the intake and the sequencer moves it.
 
+pub mod anchor;
 pub mod checkpoint;
 pub mod erasure;
 pub mod export;

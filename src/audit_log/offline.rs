@@ -6,6 +6,7 @@ use std::io::BufRead;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::anchor::Kept;
 use super::checkpoint::Checkpoint;
 use super::export::{Line, LineType};
 use super::leaf;
@@ -13,6 +14,7 @@ use super::merkle::Hash;
 use super::proof;
 use super::verify::{Proofs, Report, Tree, VerifyError};
 use crate::store::entry::Half;
+use crate::store::heads::Head;
 
 /// Verifies an export, or proofs. `trusted` is the log's key as known from elsewhere; without it the key in the file is
 /// believed, which proves that the file is whole, not who made it.
@@ -20,7 +22,15 @@ use crate::store::entry::Half;
 /// # Errors
 /// [`VerifyError`] names the first entry or line that does not hold.
 pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report, VerifyError> {
-    let mut reading = Reading::default();
+    export_against(input, trusted, &[])
+}
+
+/// The same, held against heads that were kept elsewhere, if there are any.
+///
+/// # Errors
+/// [`VerifyError`] names the first entry or line that does not hold.
+pub fn export_against(input: impl BufRead, trusted: Option<&[u8; 32]>, kept: &[Head]) -> Result<Report, VerifyError> {
+    let mut reading = Reading { kept: Kept::new(kept), ..Reading::default() };
     let mut head = None;
     for (number, line) in (1_u64..).zip(input.lines()) {
         let line = line?;
@@ -40,11 +50,13 @@ pub fn export(input: impl BufRead, trusted: Option<&[u8; 32]>) -> Result<Report,
             LineType::Checkpoint => {
                 let inside = line.hash(&line.line.public_key, "public_key")?;
                 let note = line.line.note.as_deref().ok_or_else(|| broken("`note` is missing".to_owned()))?;
-                head = Some(Checkpoint::open(note, trusted.unwrap_or(&inside))?);
+                let public = *trusted.unwrap_or(&inside);
+                head = Some((Checkpoint::open(note, &public)?, public));
             }
         }
     }
-    reading.end(head.ok_or(VerifyError::NoHead)?)
+    let (head, public) = head.ok_or(VerifyError::NoHead)?;
+    reading.end(head, &public)
 }
 
 /// A line, and what its fields say.
@@ -87,7 +99,8 @@ enum Proved {
 
 /// What was read so far.
 #[derive(Default)]
-struct Reading {
+struct Reading<'a> {
+    kept: Kept<'a>,
     /// Of an export: every entry.
     tree: Tree,
     waiting: u64,
@@ -98,7 +111,7 @@ struct Reading {
     older: BTreeMap<u64, Hash>,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn entry(&mut self, line: &Fields<'_>) -> Result<(), VerifyError> {
         let it = line.line;
         let seq = it.seq.ok_or_else(|| line.broken("`seq` is missing"))?;
@@ -108,7 +121,9 @@ impl Reading {
         let personal = Half { body: it.personal.map(|raw| raw.get().as_bytes()), salt: &personal_salt };
         let rest = Half { body: it.rest.map(|raw| raw.get().as_bytes()), salt: &rest_salt };
         if it.path.is_none() {
-            return self.tree.add(seq, &claimed, personal, rest);
+            self.tree.add(seq, &claimed, personal, rest)?;
+            self.kept.at(&self.tree.frontier);
+            return Ok(());
         }
         let leaf = leaf::hash(personal, rest).filter(|leaf| *claimed == *leaf).ok_or(VerifyError::Leaf(seq))?;
         let (size, path) = (line.tree_size()?, line.path()?);
@@ -124,24 +139,20 @@ impl Reading {
         let from = line.line.size.ok_or_else(|| line.broken("`size` is missing"))?;
         let (first, size, path) = (line.hash(&line.line.root, "root")?, line.tree_size()?, line.path()?);
         let root = proof::root_of_consistency(first, from, size, &path).ok_or(VerifyError::Consistency(from))?;
+        self.kept.begins_with(from, first);
         self.older.insert(from, first);
         self.leads_to.entry((size, root)).or_insert(Proved::Older(from));
         Ok(())
     }
 
-    fn end(self, head: Checkpoint) -> Result<Report, VerifyError> {
-        let report = Report {
-            entries: 0,
-            erased: 0,
-            waiting: self.waiting,
-            unsigned: 0,
-            head: Some(head.clone()),
-            proofs: None,
-        };
+    fn end(mut self, head: Checkpoint, public: &[u8; 32]) -> Result<Report, VerifyError> {
+        let report = Report { waiting: self.waiting, head: Some(head.clone()), ..Report::default() };
         if self.leads_to.is_empty() {
             self.tree.check(&head)?;
             self.tree.accounted()?;
-            return Ok(Report { entries: self.tree.frontier.size(), erased: self.tree.erased, ..report });
+            let (entries, erased) = (self.tree.frontier.size(), self.tree.erased);
+            let anchored = self.kept.check(entries, public)?;
+            return Ok(Report { entries, erased, anchored, ..report });
         }
         if self.tree.frontier.size() > 0 {
             return Err(VerifyError::Mixed);
@@ -157,7 +168,9 @@ impl Reading {
                 });
             }
         }
+        self.kept.begins_with(head.size, head.root);
+        let anchored = self.kept.check_proofs(head.size, public)?;
         let proofs = Proofs { begins_with: self.older.into_keys().collect() };
-        Ok(Report { entries: self.proven, erased: self.proven_erased, proofs: Some(proofs), ..report })
+        Ok(Report { entries: self.proven, erased: self.proven_erased, anchored, proofs: Some(proofs), ..report })
     }
 }

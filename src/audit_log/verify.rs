@@ -1,18 +1,20 @@
 //! The verifier: recomputes every leaf and the tree, and names the entry that does not hold. Works on an export without
 //! server, database or secret, and on a store.
 
+use super::anchor;
 use super::checkpoint::{Checkpoint, NoteError};
 use super::erasure::Account;
 use super::heads::HeadsError;
 use super::leaf;
 use super::merkle::{Frontier, Hash};
-pub use super::offline::export;
+pub use super::offline::{export, export_against};
 use super::walk;
 use crate::store::entry::Half;
+use crate::store::heads::Head;
 use crate::store::{self, Store, StoreError};
 
 /// What held.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Entries whose leaf is in the tree.
     pub entries: u64,
@@ -24,6 +26,8 @@ pub struct Report {
     pub unsigned: u64,
     /// The newest signed head; `None` for a log that was never signed.
     pub head: Option<Checkpoint>,
+    /// The size of the largest head that was kept elsewhere and holds.
+    pub anchored: Option<u64>,
     /// For proofs of single entries: nothing is said of the others.
     pub proofs: Option<Proofs>,
 }
@@ -68,6 +72,25 @@ pub enum VerifyError {
     /// The index hides entries, or names what they are not.
     #[error("the index from entry {0} on was changed: it does not say what was recorded")]
     Index(i64),
+    /// Entries are missing that a head kept elsewhere covers.
+    #[error(
+        "entries {first} to {last} are missing: a head over {} entries was kept elsewhere, and the log ends before", .last + 1
+    )]
+    Truncated {
+        /// The first that is missing.
+        first: u64,
+        /// The last that is known to have been there.
+        last: u64,
+    },
+    /// A head that was kept elsewhere is of another log.
+    #[error("the first {0} entries are not those whose head was kept elsewhere: the log was rewritten")]
+    Rewritten(u64),
+    /// Proofs that say nothing of what was kept.
+    #[error("the proofs say nothing of the head over {0} entries that was kept elsewhere: ask for `--begins-with {0}`")]
+    Uncovered(u64),
+    /// No head of this log is in an anchor.
+    #[error("what was kept elsewhere has no head that bears the log's signature")]
+    NoAnchor,
     /// What is written down of the tree is not what the leaves give.
     #[error("the stored tree over entries {first} to {last} was changed: proofs read from it would not hold")]
     Tile {
@@ -169,6 +192,18 @@ impl Tree {
 /// # Errors
 /// [`VerifyError`] names the first thing that does not hold.
 pub async fn store(store: &Store, public: &[u8; 32]) -> Result<Report, VerifyError> {
+    store_against(store, public, &[]).await
+}
+
+/// The same, held against heads that were kept elsewhere, if there are any.
+///
+/// # Errors
+/// [`VerifyError`] names the first thing that does not hold.
+pub async fn store_against(store: &Store, public: &[u8; 32], kept: &[Head]) -> Result<Report, VerifyError> {
     let waiting = store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await?;
-    walk::walk(store, public, &waiting, |_| Ok::<(), VerifyError>(())).await.map(|walked| walked.report)
+    let mut kept = anchor::Kept::new(kept);
+    let walked =
+        walk::walk(store, public, &waiting, |frontier| kept.at(frontier), |_| Ok::<(), VerifyError>(())).await?;
+    let anchored = kept.check(walked.frontier.size(), public)?;
+    Ok(Report { anchored, ..walked.report })
 }

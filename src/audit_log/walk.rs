@@ -83,7 +83,7 @@ impl Index {
     }
 }
 
-/// Walks; `each` gets every entry, after it was checked. `waiting` is the intake, read before the walk.
+/// Walks; `each` gets every entry, after it was checked, and `grown` the tree with it. `waiting` is the intake, read before the walk.
 ///
 /// # Errors
 /// [`VerifyError`] names the first thing that does not hold; or what `each` says.
@@ -91,6 +91,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
     store: &Store,
     public: &[u8; 32],
     waiting: &[Waiting],
+    mut grown: impl FnMut(&Frontier),
     mut each: impl FnMut(&Numbered) -> Result<(), E>,
 ) -> Result<Walked, E> {
     let fail = |error: VerifyError| E::from(error);
@@ -124,6 +125,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
             tree.add(numbered.seq, &numbered.leaf, entry.personal(), entry.rest()).map_err(fail)?;
             stored.add(store, numbered.leaf).await.map_err(fail)?;
             index.add(store, numbered).await.map_err(fail)?;
+            grown(&tree.frontier);
             each(numbered)?;
             if let Some(size) = check(&mut heads, &tree).await.map_err(fail)? {
                 reached = Some(size);
@@ -145,6 +147,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
         waiting: u64::try_from(waiting.len()).unwrap_or(u64::MAX),
         unsigned: tree.frontier.size() - signed.unwrap_or(0),
         head,
+        anchored: None,
         proofs: None,
     };
     Ok(Walked { report, frontier: tree.frontier })

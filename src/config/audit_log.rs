@@ -1,5 +1,6 @@
 //! `[audit_log]`: when what happened is written down.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
@@ -14,6 +15,23 @@ pub struct AuditLog {
     pub queue: usize,
     /// How long an answer waits for its event's commit before it is 503 instead.
     pub patience: Duration,
+    /// `[audit_log.anchors]`: where signed heads are kept outside the host.
+    pub anchors: Anchors,
+}
+
+/// `[audit_log.anchors]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anchors {
+    /// A file on another volume.
+    pub file: Option<PathBuf>,
+    /// How often a new head is kept there.
+    pub every: Duration,
+}
+
+impl Default for Anchors {
+    fn default() -> Self {
+        Self { file: None, every: Duration::from_secs(60) }
+    }
 }
 
 /// When a token's issuance is recorded.
@@ -27,7 +45,12 @@ pub enum Issuance {
 
 impl Default for AuditLog {
     fn default() -> Self {
-        Self { issuance: Issuance::Before, queue: 65_536, patience: Duration::from_millis(50) }
+        Self {
+            issuance: Issuance::Before,
+            queue: 65_536,
+            patience: Duration::from_millis(50),
+            anchors: Anchors::default(),
+        }
     }
 }
 
@@ -38,8 +61,19 @@ impl AuditLog {
             issuance: r.parsed("audit_log.issuance", d.issuance, issuance),
             queue: r.number("audit_log.queue", d.queue as u64, 256..=16_777_216) as usize,
             patience: r.parsed("audit_log.patience", d.patience, text::duration),
+            anchors: Anchors {
+                file: r.path("audit_log.anchors.file", None),
+                every: r.parsed("audit_log.anchors.every", d.anchors.every, at_least_a_second),
+            },
         }
     }
+}
+
+fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    text::duration(text).and_then(|time| match time {
+        time if time < Duration::from_secs(1) => Err("must be a second at least".to_owned()),
+        time => Ok(time),
+    })
 }
 
 fn issuance(text: &str) -> Result<Issuance, String> {

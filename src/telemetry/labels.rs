@@ -302,6 +302,8 @@ labels! {
         Sequencer = "sequencer",
         /// Signs the log's tree head.
         Checkpoint = "checkpoint",
+        /// Keeps signed heads outside the host.
+        Anchors = "anchors",
         /// Signing keys.
         Keys = "keys",
         /// Follows changes that other processes made.

@@ -143,6 +143,7 @@ catalogue! {
         limit_slots: () = "stockade_limit_slots", "Slots of the table of buckets, 24 bytes each.";
         audit_queue: () = "stockade_audit_queue_events", "Events waiting to be written to the audit log.";
         audit_size: () = "stockade_audit_log_events", "Events in the audit log.";
+        audit_anchored: () = "stockade_audit_anchored_events", "Events of the audit log under a head that is kept outside.";
     }
     histograms {
         http_seconds: Endpoint = "stockade_http_request_duration_seconds", SECONDS, "How long requests took.";

@@ -12,6 +12,7 @@ use super::super::failure::Failure;
 use super::super::local::Local;
 use super::super::output::{self, Output};
 use super::super::progress::Counted;
+use crate::audit_log::anchor::{self, Anchor};
 use crate::audit_log::checkpoint;
 use crate::audit_log::export::{self, ExportError};
 use crate::audit_log::verify::{self, Report, VerifyError};
@@ -19,6 +20,7 @@ use crate::base::Clock as _;
 use crate::crypto::log_key::LogKey;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
+use crate::store::heads::Head;
 
 #[derive(Debug, Default, clap::Args)]
 pub(in crate::cli) struct VerifyArgs {
@@ -29,6 +31,10 @@ pub(in crate::cli) struct VerifyArgs {
     /// the deployment that --config names]
     #[arg(long, value_name = "KEY", value_parser = public_key, requires = "export")]
     key: Option<PublicKey>,
+    /// Heads that were kept elsewhere: the file of `[audit_log.anchors]`, or what `audit checkpoint` printed. Shows a tail
+    /// that was cut off, and a log that was rewritten
+    #[arg(long, value_name = "FILE")]
+    anchor: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -90,6 +96,12 @@ pub(in crate::cli) async fn checkpoint(local: &Local, args: &CheckpointArgs) -> 
         local.sequence().await?;
         checkpoint::sign_now(&local.store, &origin, &key, now).await.map_err(|e| Failure::chain(&e))?
     };
+    if let Some(file) = &local.config.audit_log.anchors.file {
+        let anchor = Anchor::File(file.clone());
+        if let Err(error) = anchor.keep(&note) {
+            output::note(format!("warning: the head was not kept in {anchor}: {error}"));
+        }
+    }
     output::bytes(note.as_bytes())?;
     output::note(format!("the log's public key: {}", STANDARD.encode(key.public())));
     Ok(())
@@ -98,7 +110,22 @@ pub(in crate::cli) async fn checkpoint(local: &Local, args: &CheckpointArgs) -> 
 pub(in crate::cli) async fn verify_store(local: &Local, args: &VerifyArgs) -> Result<(), Failure> {
     let key = opened(local, "audit:verify", "audit verify").await?;
     local.sequence().await?;
-    told(args.output, verify::store(&local.store, &key.public()).await, true)
+    told(args.output, verify::store_against(&local.store, &key.public(), &kept(args)?).await, true)
+}
+
+/// The heads in the files of `--anchor`. One that has none is no anchor.
+fn kept(args: &VerifyArgs) -> Result<Vec<Head>, Failure> {
+    let mut all = Vec::new();
+    for file in &args.anchor {
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
+        let heads = anchor::notes(&text);
+        if heads.is_empty() {
+            return Err(Failure::usage(format!("{} has no signed head in it", file.display())));
+        }
+        all.extend(heads);
+    }
+    Ok(all)
 }
 
 /// Without `--key` the signer is the one of the deployment that `--config` names; with neither, the key in the export is
@@ -114,13 +141,17 @@ pub(super) async fn verify_export(args: &VerifyArgs, config: Option<&Path>) -> R
         }
         (None, None) => None,
     };
+    let kept = kept(args)?;
     let result = match &args.export {
         Some(file) if file.as_os_str() != "-" => {
             let open = File::open(file);
             let open = open.map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
-            verify::export(BufReader::new(Counted::new(open, "lines verified")), trusted.as_ref())
+            verify::export_against(BufReader::new(Counted::new(open, "lines verified")), trusted.as_ref(), &kept)
         }
-        _ => verify::export(BufReader::new(Counted::new(io::stdin().lock(), "lines verified")), trusted.as_ref()),
+        _ => {
+            let input = Counted::new(io::stdin().lock(), "lines verified");
+            verify::export_against(BufReader::new(input), trusted.as_ref(), &kept)
+        }
     };
     told(args.output, result, trusted.is_some())
 }
@@ -149,6 +180,7 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
         "verified": true, "entries": report.entries, "erased": report.erased, "signed_size": size, "root": root,
         "signer_checked": signer_known, "unsigned": report.unsigned, "waiting": report.waiting,
         "unproven": report.unsigned + report.waiting, "begins_with": begins_with,
+        "anchored": report.anchored,
     });
     let signer = if signer_known { "checked" } else { "not checked: give --key or --config" };
     let sizes = |sizes: &Vec<u64>| sizes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -166,6 +198,7 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
         ("unsigned", unproven(report.unsigned, "no signed head covers them yet")),
         ("waiting", unproven(report.waiting, "recorded, without a number and in no tree yet")),
     ];
+    rows.extend(report.anchored.map(|size| ("anchored", format!("{size} entries, by a head that was kept elsewhere"))));
     rows.extend(begins_with.map(|all| ("begins_with", sizes(all))));
     output::record(output.output, &json, &rows)
 }

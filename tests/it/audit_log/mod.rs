@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::stores::{sqlite, stores};
 
+mod anchors;
 mod erasure;
 mod proofs;
 pub(crate) mod tamper;

@@ -194,7 +194,7 @@ async fn heads_that_were_deleted_are_missed_and_nothing_is_signed_on_top() {
 }
 
 /// Rewrites entry 1 and everything that follows from it: its leaf and the tree. Only the heads are beyond reach.
-async fn rewrite(store: &Store) {
+pub(super) async fn rewrite(store: &Store) {
     let mut entries = log::after(&mut store.read_log().await.expect("read"), -1, 100).await.expect("entries");
     let mut frontier = Frontier::default();
     for it in &mut entries {

@@ -156,6 +156,26 @@ fn an_entry_is_proved_to_whoever_has_the_key_and_so_is_that_the_log_goes_on() {
 }
 
 #[test]
+fn a_checkpoint_is_kept_in_the_configured_file_and_verifies_the_log_later() {
+    let place = eventful();
+    let file = place.path().join("elsewhere/heads");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    let text = std::fs::read_to_string(place.file()).unwrap();
+    let kept = text.replace("\nfile = \"\"\n", "\nfile = \"elsewhere/heads\"\n");
+    assert_ne!(kept, text);
+    std::fs::write(place.file(), kept).unwrap();
+    let printed = place.run(&["audit", "checkpoint"]);
+    assert_eq!(printed.code, 0, "{printed:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{}\n", printed.out));
+    let report = place.json(&["audit", "verify", "--anchor", "elsewhere/heads"]);
+    assert_eq!((&report["anchored"], &report["verified"]), (&json!(4), &json!(true)), "{report}");
+    let said = place.run(&["audit", "verify", "--anchor", "stockade.toml"]);
+    assert!(said.code == 2 && said.err.contains("no signed head"), "{said:?}");
+    let said = place.run(&["audit", "verify", "--anchor", "nowhere"]);
+    assert_eq!(said.code, 2, "{said:?}");
+}
+
+#[test]
 fn the_store_verifies_and_an_entry_changed_in_it_is_named() {
     let place = eventful();
     let said = place.run(&["audit", "verify"]);
