@@ -1,5 +1,6 @@
 //! Asking the policies, one question or many, under one snapshot.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Evaluate;
@@ -7,7 +8,8 @@ use super::answer;
 use super::question::{Malformed, Many, Question, Semantic, Thing};
 use crate::audit_log::NotRecorded;
 use crate::http::who_may::{Guard, May};
-use crate::model::{Decision, DenyReason, Outcome, PrincipalRef, event};
+use crate::model::{Decision, DenyReason, Outcome, PrincipalRef, Standing, event};
+use crate::policy::ambient::Ambient;
 use crate::policy::{Facts, Prepared, Principal, Resource, Snapshot, WireContext};
 use crate::telemetry::labels::Point;
 
@@ -69,7 +71,7 @@ struct Asking<'a> {
     facts: &'a Facts<'a>,
     subject: Option<(Thing<'a>, Result<Principal, DenyReason>)>,
     resource: Option<(Thing<'a>, Result<Resource, DenyReason>)>,
-    context: Option<(Question<'a>, Prepared<'a>)>,
+    context: Option<(Question<'a>, Ambient, Prepared<'a>)>,
 }
 
 fn same<T: ?Sized>(a: Option<&T>, b: Option<&T>) -> bool {
@@ -84,6 +86,11 @@ fn same_thing(a: &Thing<'_>, b: &Thing<'_>) -> bool {
     std::ptr::eq(a.id, b.id) && std::ptr::eq(a.kind, b.kind) && same(a.properties, b.properties)
 }
 
+/// Where the subject is, as far as whoever asks says.
+fn address(question: &Question<'_>) -> Option<IpAddr> {
+    question.context?.get("ip")?.as_str()?.parse().ok()
+}
+
 impl<'a> Asking<'a> {
     fn new(guard: &'a Guard, may: &'a May<Evaluate>, snapshot: Option<&'a Snapshot>, facts: &'a Facts<'a>) -> Self {
         Self { guard, may, snapshot, facts, subject: None, resource: None, context: None }
@@ -93,15 +100,15 @@ impl<'a> Asking<'a> {
     async fn ask(&mut self, question: &Question<'a>) -> Result<Decision, NotRecorded> {
         let guard = self.guard;
         let began = guard.clock.monotonic_ns();
-        let (decision, subject, resource) = self.decide(question);
+        let (decision, subject, resource, standing) = self.decide(question);
         guard.metrics.decision_seconds.record_ns(Point::Authzen, guard.clock.monotonic_ns().saturating_sub(began));
-        guard.metrics.decisions.add((Point::Authzen, decision.denied));
+        guard.metrics.decided(Point::Authzen, &decision);
         let outcome = if decision.is_allowed() { Outcome::Allowed } else { Outcome::Denied };
         let mut event = self.may.info.event(event::kind::DECISION, outcome, &*guard.clock, &*guard.rng);
         event.principal = Some(subject);
         event.action = Some(Arc::from(question.action));
         event.resource = Some(Arc::from(resource));
-        let event = event.decided(&decision).with("asked_by", self.may.caller.client_id());
+        let event = event.decided(&decision).with("asked_by", self.may.caller.client_id()).at_risk(standing.as_ref());
         match self.snapshot {
             Some(snapshot) if snapshot.records_before(&decision) => guard.audit.record(event).await?,
             _ => guard.audit.queue(event),
@@ -109,11 +116,11 @@ impl<'a> Asking<'a> {
         Ok(decision)
     }
 
-    fn decide(&mut self, question: &Question<'a>) -> (Decision, PrincipalRef, String) {
+    fn decide(&mut self, question: &Question<'a>) -> (Decision, PrincipalRef, String, Option<Standing>) {
         let wire = |thing: &Thing<'_>| PrincipalRef::new(thing.kind, thing.id);
         let Some(snapshot) = self.snapshot else {
             let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
-            return (decision, wire(&question.subject), wire(&question.resource).to_string());
+            return (decision, wire(&question.subject), wire(&question.resource).to_string(), None);
         };
         let deny = |reason: DenyReason| Decision::deny(reason, Arc::clone(snapshot.digest()));
         let subject = self.subject(snapshot, &question.subject);
@@ -123,14 +130,17 @@ impl<'a> Asking<'a> {
         };
         match (subject, resource) {
             (Ok(subject), Ok(resource)) => {
-                let context = self.context(snapshot, question);
+                let risk = self.guard.engine.risk();
+                let facts = risk.told(subject.reference(), self.facts.address(address(question)));
+                let standing = risk.because(subject.reference(), &facts);
+                let context = self.context(snapshot, question, facts.ambient);
                 let decision = snapshot.decide_prepared(&subject, question.action, &resource, context);
                 let who = named(!subject.is_known(), subject.reference(), &question.subject);
                 let what = named(!resource.is_known(), resource.reference(), &question.resource);
-                (decision, who, what.to_string())
+                (decision, who, what.to_string(), standing)
             }
             (Err(reason), _) | (_, Err(reason)) => {
-                (deny(reason), wire(&question.subject), wire(&question.resource).to_string())
+                (deny(reason), wire(&question.subject), wire(&question.resource).to_string(), None)
             }
         }
     }
@@ -155,16 +165,17 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn context(&mut self, snapshot: &Snapshot, question: &Question<'a>) -> &Prepared<'a> {
-        let shared = self.context.take().filter(|(before, _)| {
-            before.action == question.action
+    fn context(&mut self, snapshot: &Snapshot, question: &Question<'a>, ambient: Ambient) -> &Prepared<'a> {
+        let shared = self.context.take().filter(|(before, of, _)| {
+            *of == ambient
+                && before.action == question.action
                 && same(before.context, question.context)
                 && same(before.action_properties, question.action_properties)
         });
         let built = shared.unwrap_or_else(|| {
-            let context = WireContext::new(self.facts, question.context);
-            (*question, snapshot.prepare(question.action, question.action_properties, &context))
+            let context = WireContext::new(&Facts { ambient, ..*self.facts }, question.context);
+            (*question, ambient, snapshot.prepare(question.action, question.action_properties, &context))
         });
-        &self.context.insert(built).1
+        &self.context.insert(built).2
     }
 }

@@ -137,7 +137,7 @@ async fn revoke(api: &Api, args: &RevokeArgs) -> Result<(), Failure> {
 }
 
 /// How a table names and orders what an explanation says.
-const EXPLAINED: [(&str, &str); 24] = [
+const EXPLAINED: [(&str, &str); 26] = [
     ("verdict", "verdict"),
     ("time", "time"),
     ("reason", "reason"),
@@ -155,6 +155,8 @@ const EXPLAINED: [(&str, &str); 24] = [
     ("auth_age_secs", "authenticated secs ago"),
     ("address", "address"),
     ("risk", "risk"),
+    ("finding_id", "by finding"),
+    ("risk_would", "would be, if risk counted"),
     ("assertion_issuer", "assertion of"),
     ("assertion_subject", "assertion for"),
     ("subject_jti", "in exchange for"),

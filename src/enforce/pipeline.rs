@@ -1,7 +1,7 @@
 //! What every enforcement point does with a request, in this order: the address's bucket, the path, the token, the route,
 //! whom the token is for, the decision, the tier's bucket, the event.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Uri};
@@ -16,10 +16,10 @@ use crate::http::bearer::{self, Refusal};
 use crate::http::dpop::{self, Proofs, Unproven};
 use crate::http::{Coarse, RequestInfo};
 use crate::limits::{Buckets, Claim, Limit, Verdict, fields};
-use crate::model::{AccessToken, Decision, DenyReason, Event, Outcome, event};
+use crate::model::{AccessToken, Decision, DenyReason, Event, Outcome, Standing, event};
 use crate::policy::{Engine, Facts, Principal, Question, RouteMatch, Snapshot, Tier};
 use crate::telemetry::Metrics;
-use crate::telemetry::labels::{Bucket, Limited, Point, Verification};
+use crate::telemetry::labels::{Bucket, Limited, Point, Verification, Would};
 
 /// What the pipeline is made of.
 #[derive(Debug)]
@@ -112,6 +112,8 @@ impl Spent {
 struct Known {
     token: Arc<AccessToken>,
     principal: Principal,
+    /// The finding that puts the caller at risk.
+    standing: OnceLock<Standing>,
 }
 
 impl Known {
@@ -145,7 +147,7 @@ impl Pipeline {
                 });
             }
         };
-        let known = Known { token, principal };
+        let known = Known { token, principal, standing: OnceLock::new() };
         let Some(snapshot) = self.engine.snapshot() else {
             let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
             return Err(self.denied(ask, None, &known, None, &decision).await);
@@ -190,7 +192,11 @@ impl Pipeline {
         route: RouteMatch,
     ) -> Result<Admitted, Refused> {
         let began = self.clock.monotonic_ns();
-        let facts = Facts::of_token(&known.token, self.clock.now()).address(ask.info.address);
+        let (risk, caller) = (self.engine.risk(), known.principal.reference());
+        let facts = risk.told(caller, Facts::of_token(&known.token, self.clock.now()).address(ask.info.address));
+        if let Some(standing) = risk.because(caller, &facts) {
+            known.standing.set(standing).ok();
+        }
         let decision = snapshot.decide(&Question {
             principal: &known.principal,
             action: &route.route.action,
@@ -202,6 +208,8 @@ impl Pipeline {
             Some(_) => Ok(None),
         };
         self.metrics.decision_seconds.record_ns(ask.point, self.clock.monotonic_ns().saturating_sub(began));
+        let would =
+            facts.in_earnest().and_then(|facts| snapshot.tier(&known.principal, &route.route.class, &facts).ok());
         let tier = match tier {
             Ok(Some(tier)) => tier,
             Ok(None) => return Err(self.denied(ask, Some(snapshot), &known, Some(&route), &decision).await),
@@ -211,7 +219,7 @@ impl Pipeline {
             let no_tier = Decision { denied: Some(DenyReason::NoTier), ..decision };
             return Err(self.denied(ask, Some(snapshot), &known, Some(&route), &no_tier).await);
         };
-        self.metrics.decisions.add((ask.point, None));
+        self.metrics.decided(ask.point, &decision);
         let allowed = spent.verdict.is_allowed();
         let (kind, outcome) = match allowed {
             true => (event::kind::DECISION, Outcome::Allowed),
@@ -219,6 +227,10 @@ impl Pipeline {
         };
         let event = self.event(ask, &known, Some(&route), kind, outcome).decided(&decision);
         let mut event = event.with("tier", &*spent.tier.name);
+        if let Some(would) = would.filter(|would| would.name != spent.tier.name) {
+            self.metrics.risk_dry_runs.add((ask.point, Would::Tier));
+            event = event.with("risk_would_tier", &*would.name);
+        }
         let event_id: Arc<str> = event.id.as_str().into();
         if allowed {
             if self.keep(snapshot, &decision, event).await.is_err() {
@@ -315,7 +327,7 @@ impl Pipeline {
         route: Option<&RouteMatch>,
         decision: &Decision,
     ) -> Refused {
-        self.metrics.decisions.add((ask.point, decision.denied));
+        self.metrics.decided(ask.point, decision);
         let event = self.event(ask, known, route, event::kind::DECISION, Outcome::Denied).decided(decision);
         let event_id = event.id.as_str().into();
         match snapshot {
@@ -353,6 +365,6 @@ impl Pipeline {
             event.action = Some(Arc::clone(&route.route.action));
             event.resource = Some(Arc::clone(&route.route.name));
         }
-        event.with("jti", known.token.jti.as_str())
+        event.with("jti", known.token.jti.as_str()).at_risk(known.standing.get())
     }
 }

@@ -149,15 +149,17 @@ impl Guard {
         let began = self.clock.monotonic_ns();
         let resource = P::resource();
         let facts = caller.facts(self.clock.now()).address(info.address);
+        let facts = self.engine.risk().told(caller.reference(), facts);
         let question = Question { principal: &caller.principal, action: P::ACTION, resource, facts: &facts };
         let decision = self.engine.decide(&question);
         self.metrics.decision_seconds.record_ns(Point::Management, self.clock.monotonic_ns().saturating_sub(began));
-        self.metrics.decisions.add((Point::Management, decision.denied));
+        self.metrics.decided(Point::Management, &decision);
         if decision.is_allowed() {
             return Ok(decision);
         }
         let event = self.event(caller, info, event::kind::DECISION, Outcome::Denied, P::ACTION, resource);
-        if self.audit.record(event.decided(&decision)).await.is_err() {
+        let event = event.decided(&decision).at_risk(self.engine.risk().because(caller.reference(), &facts).as_ref());
+        if self.audit.record(event).await.is_err() {
             return Err(Problem::new(Kind::NotRecorded).detail("try again later"));
         }
         let lacks_scope = caller.token.as_ref().is_some_and(|token| token.scopes().all(|scope| scope != P::SCOPE));

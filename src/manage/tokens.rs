@@ -76,7 +76,9 @@ pub(super) async fn issue(
     let (client_id, now) = (client.client.client_id.as_str(), ctx.guard.clock.now());
     let requested = scopes.join(" ");
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    // Of the client, not of where the operator sits.
     let facts = Facts::at(now).scopes(&requested).client(client_id).address(may.info.address);
+    let facts = ctx.guard.engine.risk().told(client.principal.reference(), facts);
     let grant = GrantType::ClientCredentials.as_str();
     let given = ctx.guard.engine.issuance(&client.principal, grant, &Resource::api(&aud), &scopes, &facts);
     let about = |kind: &'static str| {

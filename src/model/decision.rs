@@ -95,6 +95,8 @@ pub struct Decision {
     pub errors: Vec<Arc<str>>,
     /// Digest of the snapshot that decided; empty when there was none.
     pub snapshot: Arc<str>,
+    /// What it would have been if risk counted: told only in a dry run, and only of an answer that would be another.
+    pub would: Option<Arc<Decision>>,
 }
 
 impl Decision {
@@ -105,6 +107,6 @@ impl Decision {
 
     /// A denial that no policy was asked about.
     pub fn deny(reason: DenyReason, snapshot: Arc<str>) -> Self {
-        Self { denied: Some(reason), policies: Vec::new(), errors: Vec::new(), snapshot }
+        Self { denied: Some(reason), policies: Vec::new(), errors: Vec::new(), snapshot, would: None }
     }
 }

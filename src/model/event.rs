@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::decision::{Decision, PrincipalRef};
+use super::decision::{Decision, DenyReason, PrincipalRef};
+use super::finding::Standing;
 use crate::base::{Rng, Timestamp, id};
 
 /// What a promise to record means for this event (`DECISIONS`: event classes).
@@ -188,9 +189,11 @@ pub mod kind {
     pub const FINDING_REVISED: &str = "finding.revised";
     /// Findings were read.
     pub const FINDING_READ: &str = "finding.read";
+    /// Findings name more people, clients and addresses than may come to be at risk in a minute.
+    pub const RISK_HELD_BACK: &str = "risk.held_back";
 
     /// Every kind.
-    pub const ALL: [&str; 33] = [
+    pub const ALL: [&str; 34] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -224,6 +227,7 @@ pub mod kind {
         LOGOUT_DELIVERED,
         FINDING_REVISED,
         FINDING_READ,
+        RISK_HELD_BACK,
     ];
 }
 
@@ -309,7 +313,21 @@ impl Event {
             let ids = decision.errors.iter().map(|id| Value::from(&**id)).collect();
             self.data.set("errors", Value::Array(ids));
         }
+        if let Some(would) = &decision.would {
+            let ids = would.policies.iter().map(|id| Value::from(&**id)).collect();
+            self.data.set("risk_would", Value::from(would.denied.map_or("allowed", DenyReason::as_str)));
+            self.data.set("risk_would_policies", Value::Array(ids));
+        }
         self
+    }
+
+    /// Says which finding put somebody at risk, if any.
+    #[must_use]
+    pub fn at_risk(self, standing: Option<&Standing>) -> Self {
+        match standing {
+            Some(standing) => self.with("risk", standing.level).with("finding_id", &*standing.finding_id),
+            None => self,
+        }
     }
 
     /// Adds one fact of this kind.

@@ -1,5 +1,7 @@
 //! Findings of AWS's detectors, in one shape whatever they came as.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::Timestamp;
@@ -85,7 +87,9 @@ words! {
     EntityKind {
         /// The unique id of an AWS identity, such as `AIDA…` or `AROA…`.
         Principal = "principal",
-        /// The name of a person: of IAM or of Kubernetes.
+        /// A client of ours, by id.
+        Client = "client",
+        /// The name of a person: of IAM, of Kubernetes or of ours.
         User = "user",
         /// The name or ARN of a role.
         Role = "role",
@@ -118,6 +122,15 @@ pub struct Entity {
     pub kind: EntityKind,
     /// Which.
     pub value: String,
+}
+
+/// How bad it stands with somebody, and which finding says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// 1 low to 4 critical.
+    pub level: u8,
+    /// The id of the worst finding.
+    pub finding_id: Arc<str>,
 }
 
 /// What is known of a finding, from its newest revision. Texts hold no control characters and are bounded.

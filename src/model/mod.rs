@@ -13,7 +13,7 @@ pub mod user;
 pub use client::{AuthMethod, Client, ClientKind, GrantType};
 pub use decision::{Decision, DenyReason, PrincipalRef};
 pub use event::{Event, EventClass, Outcome};
-pub use finding::{Came, Entity, EntityKind, Finding, FindingState, Format, Service, Severity};
+pub use finding::{Came, Entity, EntityKind, Finding, FindingState, Format, Service, Severity, Standing};
 pub use grant::{
     AuthorizationCode, Consent, DeviceCode, DeviceState, Grant, LogoutDelivery, PushedRequest, RefreshState,
     RefreshToken, UpstreamLink,

@@ -100,18 +100,18 @@ pub(super) fn decide(
     let ctx = &asked.server.ctx;
     let Some(snapshot) = ctx.engine.snapshot() else {
         let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
-        ctx.metrics.decisions.add((Point::Issuance, decision.denied));
+        ctx.metrics.decided(Point::Issuance, &decision);
         return Granted { decision, scope: Box::from(""), by_scope: false };
     };
     let wanted = scopes.join(" ");
     let facts = Facts::at(asked.now).scopes(&wanted).client(&client.client.client_id).address(asked.info.address);
-    asked.showed(&facts);
+    let facts = asked.told(&client.principal, facts);
     let start = ctx.clock.monotonic_ns();
     let said = snapshot.issuance(&client.principal, grant.as_str(), &target.entity, scopes, &facts);
     ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
     let scope = if said.refused.is_empty() { wanted } else { said.scopes.join(" ") };
     let granted = Granted { by_scope: !said.refused.is_empty(), scope: scope.into(), decision: said.decision };
-    ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
+    ctx.metrics.decided(Point::Issuance, &granted.decision);
     granted
 }
 
@@ -145,11 +145,11 @@ pub(super) fn decide_for(
         client: &client.client.client_id,
         ..Facts::at(asked.now).scopes(&of_client.scope).address(asked.info.address)
     };
-    asked.showed(&facts);
+    let facts = asked.told(&person.user.principal, facts);
     let start = ctx.clock.monotonic_ns();
     let said = snapshot.issuance(&person.user.principal, grant.as_str(), &target.entity, &scopes, &facts);
     ctx.metrics.decision_seconds.record_ns(Point::Issuance, ctx.clock.monotonic_ns().saturating_sub(start));
-    ctx.metrics.decisions.add((Point::Issuance, said.decision.denied));
+    ctx.metrics.decided(Point::Issuance, &said.decision);
     let mut decision = said.decision;
     if decision.is_allowed() {
         decision.policies.extend(of_client.decision.policies);

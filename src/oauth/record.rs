@@ -14,7 +14,7 @@ use crate::crypto::secret_text;
 use crate::http::Info;
 use crate::live::LiveClient;
 use crate::model::event::kind;
-use crate::model::{Decision, DenyReason, Event, GrantType, Outcome};
+use crate::model::{Decision, DenyReason, Event, GrantType, Outcome, Standing};
 use crate::policy::{Facts, Principal, Resource, WireContext};
 use crate::telemetry::labels::Point;
 
@@ -30,7 +30,7 @@ struct Told {
     person: Option<String>,
     acr: u8,
     auth_age_secs: u32,
-    risk: u8,
+    standing: Option<Standing>,
 }
 
 /// One request, as far as events are concerned.
@@ -75,12 +75,18 @@ impl<'a> Asked<'a> {
         self.told.lock().person = Some(user_id.to_owned());
     }
 
-    /// What the policies were shown.
-    pub(super) fn showed(&self, facts: &Facts<'_>) {
+    /// What the policies are shown of `principal`: with its risk, and kept for the event.
+    pub(super) fn told<'f>(&self, principal: &Principal, facts: Facts<'f>) -> Facts<'f> {
+        let risk = self.server.ctx.engine.risk();
+        let facts = risk.told(principal.reference(), facts);
+        let standing = risk.because(principal.reference(), &facts);
         let mut told = self.told.lock();
         told.acr = facts.acr;
         told.auth_age_secs = facts.auth_age_secs;
-        told.risk = facts.ambient.risk_level;
+        if standing.as_ref().map(|now| now.level) > told.standing.as_ref().map(|before| before.level) {
+            told.standing = standing;
+        }
+        facts
     }
 
     /// The event with what is known of the issuance.
@@ -100,7 +106,7 @@ impl<'a> Asked<'a> {
         if told.acr > 0 {
             event = event.with("acr", told.acr).with("auth_age_secs", told.auth_age_secs);
         }
-        if told.risk > 0 { event.with("risk", told.risk) } else { event }
+        event.at_risk(told.standing.as_ref())
     }
 
     /// Thumbprint of the key that was proven: what tokens are bound to, and what a bound grant must equal.
@@ -118,6 +124,7 @@ impl<'a> Asked<'a> {
         said: &Map<String, Value>,
     ) -> Decision {
         let ctx = &self.server.ctx;
+        let facts = &self.told(principal, *facts);
         let decision = match ctx.engine.snapshot() {
             None => Decision::deny(DenyReason::NoSnapshot, Arc::from("")),
             Some(snapshot) => {
@@ -125,7 +132,7 @@ impl<'a> Asked<'a> {
                 snapshot.decide_prepared(principal, action, resource, &context)
             }
         };
-        ctx.metrics.decisions.add((Point::Issuance, decision.denied));
+        ctx.metrics.decided(Point::Issuance, &decision);
         decision
     }
 

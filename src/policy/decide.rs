@@ -38,8 +38,19 @@ pub(crate) struct Bundle {
 pub(crate) enum Given<'a> {
     /// Facts, and one more text attribute of this name.
     Facts(Facts<'a>, Option<(&'static str, &'a str)>),
-    /// A whole context that somebody sent: checked against the schema.
-    Sent(Context),
+    /// A whole context that somebody sent: checked against the schema. And the same as it would be if risk counted, when that
+    /// is only noted.
+    Sent(Context, Option<Context>),
+}
+
+impl Given<'_> {
+    /// The same as if risk counted, when it is only noted.
+    fn in_earnest(&self) -> Option<Self> {
+        match self {
+            Self::Facts(facts, extra) => facts.in_earnest().map(|facts| Self::Facts(facts, *extra)),
+            Self::Sent(_, context) => context.clone().map(|context| Self::Sent(context, None)),
+        }
+    }
 }
 
 impl Snapshot {
@@ -55,6 +66,14 @@ impl Snapshot {
         resource: &Resource,
         given: Given<'_>,
     ) -> Decision {
+        let Some(in_earnest) = given.in_earnest() else { return self.decide_as(principal, action, resource, given) };
+        let decision = self.decide_as(principal, action, resource, given);
+        let would = self.decide_as(principal, action, resource, in_earnest);
+        let would = (would.denied != decision.denied).then(|| Arc::new(would));
+        Decision { would, ..decision }
+    }
+
+    fn decide_as(&self, principal: &Principal, action: &str, resource: &Resource, given: Given<'_>) -> Decision {
         if let Given::Facts(facts, extra) = &given
             && principal.0.lasting
             && resource.0.lasting
@@ -135,7 +154,7 @@ impl Snapshot {
             // The permits that would have applied did not determine this answer.
             policies.clear();
         }
-        Decision { denied, policies, errors, snapshot: Arc::clone(self.digest()) }
+        Decision { denied, policies, errors, snapshot: Arc::clone(self.digest()), would: None }
     }
 
     fn bundle(&self, principal: &Node, action: &Action, resource: &Node) -> Result<Arc<Bundle>, DenyReason> {
@@ -199,7 +218,7 @@ impl Snapshot {
 
     fn context(&self, action: &Action, given: Given<'_>, reads: Reads) -> Option<Context> {
         match given {
-            Given::Sent(context) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
+            Given::Sent(context, _) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
             Given::Facts(facts, extra) => {
                 // Every context of facts has the same shape, so one check an action and shape is enough.
                 let shape = (action.number, extra.map_or("", |(name, _)| name), facts.address.is_some());

@@ -10,6 +10,7 @@ use super::entity::{Principal, Resource};
 use super::facts::Facts;
 use super::issuance::Issuance;
 use super::problem::Problem;
+use super::risk::Risk;
 use super::snapshot::Snapshot;
 use super::tiers::Tier;
 use crate::model::{Decision, DenyReason};
@@ -18,6 +19,7 @@ use crate::model::{Decision, DenyReason};
 #[derive(Debug, Default)]
 pub struct Engine {
     current: ArcSwapOption<Snapshot>,
+    risk: Risk,
 }
 
 impl Engine {
@@ -44,6 +46,11 @@ impl Engine {
     /// The snapshot in force. Take it once for things that belong together: a batch, an issuance, a page.
     pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.current.load_full()
+    }
+
+    /// Who is at risk: asked for the facts of every decision, told by whoever reads findings.
+    pub const fn risk(&self) -> &Risk {
+        &self.risk
     }
 
     /// Decides under the snapshot in force.

@@ -66,8 +66,14 @@ impl<'a> Facts<'a> {
         Self { address, ..self }
     }
 
+    /// The same when the risk is only noted: as policies would see it otherwise.
+    pub(crate) fn in_earnest(self) -> Option<Self> {
+        self.ambient.dry_run.then(|| Self { ambient: self.ambient.in_earnest(), ..self })
+    }
+
     /// The same as JSON, for contexts that somebody sends a part of.
     pub(crate) fn json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let ambient = self.ambient.shown();
         let scopes: Vec<&str> = self.scopes.split(' ').filter(|s| !s.is_empty()).collect();
         let mut all = serde_json::Map::from_iter([
             ("scopes".to_owned(), scopes.into()),
@@ -75,11 +81,11 @@ impl<'a> Facts<'a> {
             ("acr".to_owned(), self.acr.into()),
             ("authAgeSeconds".to_owned(), self.auth_age_secs.into()),
             ("now".to_owned(), whole_seconds(self.now).into()),
-            ("budgetLeftBp".to_owned(), self.ambient.budget_left_bp.into()),
+            ("budgetLeftBp".to_owned(), ambient.budget_left_bp.into()),
             (
                 "risk".to_owned(),
                 serde_json::json!({
-                    "level": self.ambient.risk_level, "feedAgeSeconds": self.ambient.feed_age_secs,
+                    "level": ambient.risk_level, "feedAgeSeconds": ambient.feed_age_secs,
                 }),
             ),
         ]);
@@ -101,10 +107,11 @@ impl<'a> Facts<'a> {
                 pairs.push((name.to_owned(), value));
             }
         };
+        let ambient = self.ambient.shown();
         let risk = || {
             Value::new_record([
-                ("level".to_owned(), Value::new_long(self.ambient.risk_level.into())),
-                ("feedAgeSeconds".to_owned(), Value::new_long(self.ambient.feed_age_secs.into())),
+                ("level".to_owned(), Value::new_long(ambient.risk_level.into())),
+                ("feedAgeSeconds".to_owned(), Value::new_long(ambient.feed_age_secs.into())),
             ])
             .ok()
         };
@@ -115,7 +122,7 @@ impl<'a> Facts<'a> {
         add(Reads::ACR, "acr", &|| Some(Value::new_long(self.acr.into())));
         add(Reads::AUTH_AGE, "authAgeSeconds", &|| Some(Value::new_long(self.auth_age_secs.into())));
         add(Reads::NOW, "now", &|| Some(Value::new_datetime(whole_seconds(self.now))));
-        add(Reads::BUDGET, "budgetLeftBp", &|| Some(Value::new_long(self.ambient.budget_left_bp.into())));
+        add(Reads::BUDGET, "budgetLeftBp", &|| Some(Value::new_long(ambient.budget_left_bp.into())));
         add(Reads::RISK, "risk", &risk);
         add(Reads::IP, "ip", &|| Some(Value::new_ip(self.address?.to_canonical().to_string())));
         if let Some((name, value)) = extra {

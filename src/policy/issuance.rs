@@ -42,6 +42,7 @@ impl Snapshot {
         for scope in scopes {
             let one = self.decide_given(principal, "scope:grant", api, Given::Facts(*facts, Some(("scope", scope))));
             decision.errors.extend(one.errors.iter().cloned());
+            decision.would = decision.would.or_else(|| one.would.clone());
             match one.denied {
                 None => {
                     granted.push((*scope).to_owned());

@@ -20,7 +20,7 @@ const OURS: [&str; 3] = ["now", "risk", "budgetLeftBp"];
 /// The context of a request from outside, ready for any number of decisions.
 #[derive(Debug)]
 pub struct WireContext<'a> {
-    facts: &'a Facts<'a>,
+    facts: Facts<'a>,
     sent: Option<&'a Map<String, Value>>,
 }
 
@@ -31,8 +31,8 @@ pub struct Prepared<'a>(Result<Given<'a>, DenyReason>);
 impl<'a> WireContext<'a> {
     /// `sent` is laid over the facts, as far as the action's context declares it; the time, the risk and the error
     /// budget stay ours.
-    pub fn new(facts: &'a Facts<'a>, sent: Option<&'a Map<String, Value>>) -> Self {
-        Self { facts, sent }
+    pub fn new(facts: &Facts<'a>, sent: Option<&'a Map<String, Value>>) -> Self {
+        Self { facts: *facts, sent }
     }
 }
 
@@ -215,13 +215,13 @@ impl Snapshot {
         let known = self.actions.get(action).ok_or(DenyReason::UnknownAction)?;
         let shape = self.shapes.contexts.get(action).ok_or(DenyReason::InvalidRequest)?;
         if shape.is_empty() {
-            return Ok(Given::Sent(Context::empty()));
+            return Ok(Given::Sent(Context::empty(), None));
         }
         let ours = |name: &str| !shape.contains_key(name) || OURS.contains(&name);
         if known.takes_facts
             && (action_properties.is_none() || !self.shapes.properties.contains_key(action))
             && let Some(facts) =
-                overlaid(context.facts, context.sent.into_iter().flatten().filter(|(name, _)| !ours(name)))
+                overlaid(&context.facts, context.sent.into_iter().flatten().filter(|(name, _)| !ours(name)))
         {
             return Ok(Given::Facts(facts, None));
         }
@@ -233,12 +233,15 @@ impl Snapshot {
         {
             sent.insert("action".to_owned(), Value::Object(declared(properties, shape)));
         }
-        let mut all = context.facts.json();
-        all.retain(|name, _| shape.contains_key(name));
-        all.extend(sent);
-        Context::from_json_value(Value::Object(all), Some((&self.schema, &known.uid)))
-            .map(Given::Sent)
-            .map_err(|_| DenyReason::InvalidRequest)
+        let whole = |facts: &Facts<'_>| {
+            let mut all = facts.json();
+            all.retain(|name, _| shape.contains_key(name));
+            all.extend(sent.clone());
+            Context::from_json_value(Value::Object(all), Some((&self.schema, &known.uid)))
+                .map_err(|_| DenyReason::InvalidRequest)
+        };
+        let in_earnest = context.facts.in_earnest().map(|facts| whole(&facts)).transpose()?;
+        Ok(Given::Sent(whole(&context.facts)?, in_earnest))
     }
 }
 

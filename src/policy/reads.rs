@@ -81,10 +81,12 @@ impl Reads {
     /// address and what the value is called stay: they are the shape of the context, which must fit the action.
     pub(crate) fn project<'a>(self, facts: &Facts<'a>, extra: Extra<'a>) -> (Facts<'a>, Extra<'a>) {
         let same = Facts::at(Timestamp::from_secs(0));
+        let shown = facts.ambient.shown();
         let ambient = Ambient {
-            risk_level: if self.has(Self::RISK) { facts.ambient.risk_level } else { 0 },
-            feed_age_secs: if self.has(Self::RISK) { facts.ambient.feed_age_secs } else { 0 },
-            budget_left_bp: if self.has(Self::BUDGET) { facts.ambient.budget_left_bp } else { 0 },
+            risk_level: if self.has(Self::RISK) { shown.risk_level } else { 0 },
+            feed_age_secs: if self.has(Self::RISK) { shown.feed_age_secs } else { 0 },
+            budget_left_bp: if self.has(Self::BUDGET) { shown.budget_left_bp } else { 0 },
+            dry_run: false,
         };
         let facts = Facts {
             scopes: if self.has(Self::SCOPES) { facts.scopes } else { same.scopes },

@@ -224,6 +224,7 @@ fn answer(snapshot: &Snapshot, file: &File, case: &Case) -> Result<Answer, Strin
             risk_level: case.risk,
             feed_age_secs: case.feed_age,
             budget_left_bp: case.budget_left_bp.unwrap_or(Ambient::default().budget_left_bp),
+            dry_run: false,
         },
     };
     let plain = |decision| Answer { decision, tier: None, granted: None };

@@ -126,6 +126,26 @@ labels! {
         /// No such path.
         Unknown = "unknown",
     }
+    /// What an answer would have been if risk had counted.
+    Would as "would" {
+        /// A refusal, or the demand to authenticate more strongly.
+        Deny = "deny",
+        /// Another rate tier, or none.
+        Tier = "tier",
+        /// The end of a person's sessions.
+        EndSessions = "end_sessions",
+        /// A permission.
+        Allow = "allow",
+    }
+    /// How it stands with those whom active findings name.
+    Subject as "state" {
+        /// Their risk counts.
+        AtRisk = "at_risk",
+        /// Their risk will count once there is room.
+        HeldBack = "held_back",
+        /// Their risk never counts.
+        Spared = "spared",
+    }
     /// The first digit of the status.
     StatusClass as "status" {
         /// 1xx and 2xx.
@@ -318,6 +338,8 @@ labels! {
         Logouts = "logouts",
         /// Fetches findings.
         Findings = "findings",
+        /// Ends what those at risk may not keep.
+        Risk = "risk",
         /// Metrics and buckets.
         Upkeep = "upkeep",
     }

@@ -4,10 +4,10 @@
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
     Activity, Authorized, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point,
-    Recorded, Replayed, StatusClass, Table, Tick, TokenFormat, Verification,
+    Recorded, Replayed, StatusClass, Subject, Table, Tick, TokenFormat, Verification, Would,
 };
 use crate::model::{
-    Algorithm, AuthMethod, Came, DenyReason, EventClass, Format, GrantType, KeyState, Outcome, Service,
+    Algorithm, AuthMethod, Came, Decision, DenyReason, EventClass, Format, GrantType, KeyState, Outcome, Service,
 };
 
 /// Bounds of the histograms of seconds. 0.2 is exact, because objectives are stated at it.
@@ -114,6 +114,8 @@ catalogue! {
         revocations: () = "stockade_revocations_total", "Tokens revoked.";
         token_verifications: Verification = "stockade_token_verifications_total", "Access tokens presented and checked.";
         decisions: (Point, Option<DenyReason>) = "stockade_decisions_total", "Decisions by Cedar.";
+        risk_dry_runs: (Point, Would) = "stockade_risk_dry_run_changes_total",
+            "Answers that would have been others if the risk that findings give had counted.";
         policy_loads: Load = "stockade_policy_loads_total", "Loads of a policy snapshot.";
         limit_checks: (Bucket, Limited) = "stockade_limit_checks_total", "Checks of a rate limit.";
         limit_overflows: () = "stockade_limit_overflows_total",
@@ -141,6 +143,8 @@ catalogue! {
             "When every source of the service had last been read to its end by this process; 0 before.";
         limit_keys: () = "stockade_limit_keys", "Keys whose bucket is not full.";
         limit_slots: () = "stockade_limit_slots", "Slots of the table of buckets, 24 bytes each.";
+        risk_subjects: Subject = "stockade_risk_subjects",
+            "People, clients and addresses that active findings name; held_back: more than may become new in a minute.";
         audit_queue: () = "stockade_audit_queue_events", "Events waiting to be written to the audit log.";
         audit_size: () = "stockade_audit_log_events", "Events in the audit log.";
         audit_anchored: () = "stockade_audit_anchored_events", "Events of the audit log under a head that is kept outside.";
@@ -152,6 +156,16 @@ catalogue! {
             "How long a commit of the audit log took.";
         audit_batch: () = "stockade_audit_batch_events", COUNTS, "How many events one commit of the audit log held.";
         tick_seconds: Tick = "stockade_tick_duration_seconds", SECONDS, "How long runs of periodic tasks took.";
+    }
+}
+
+impl Metrics {
+    /// Counts a decision, and that risk would have made it another.
+    pub fn decided(&self, point: Point, decision: &Decision) {
+        self.decisions.add((point, decision.denied));
+        if let Some(would) = &decision.would {
+            self.risk_dry_runs.add((point, if would.denied.is_some() { Would::Deny } else { Would::Allow }));
+        }
     }
 }
 

@@ -123,6 +123,7 @@ pub(super) fn level(
     if let Some(snapshot) = ctx.engine.snapshot() {
         for acr in [Acr::Three, Acr::Two, Acr::One] {
             let facts = Facts { acr: acr.level(), ..Facts::at(visit.now()).address(visit.info.address) };
+            let facts = ctx.engine.risk().told(principal.reference(), facts);
             let context = snapshot.prepare(ACTION, None, &WireContext::new(&facts, Some(&said)));
             decision = snapshot.decide_prepared(principal, ACTION, &provider.resource, &context);
             if decision.denied.is_none() {
@@ -131,7 +132,7 @@ pub(super) fn level(
             }
         }
     }
-    ctx.metrics.decisions.add((Point::Login, decision.denied));
+    ctx.metrics.decided(Point::Login, &decision);
     Err(decision)
 }
 

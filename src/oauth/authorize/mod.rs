@@ -383,6 +383,7 @@ impl Visit<'_> {
         let scopes = pending.authorization.scopes.join(" ");
         let client_id = &pending.client.client.client_id;
         let facts = Facts::at(asked.now).scopes(&scopes).client(client_id).address(asked.info.address);
+        let facts = asked.told(&pending.client.principal, facts);
         pending.authorization.resources.iter().all(|uri| {
             let target = issuance::target(asked.server, uri);
             let question = Question {

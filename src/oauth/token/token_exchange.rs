@@ -133,11 +133,11 @@ fn decide(
     let nothing = |decision| Granted { decision, scope: "".into(), by_scope: false };
     let Some(snapshot) = ctx.engine.snapshot() else {
         let decision = Decision::deny(DenyReason::NoSnapshot, Arc::from(""));
-        ctx.metrics.decisions.add((Point::Issuance, decision.denied));
+        ctx.metrics.decided(Point::Issuance, &decision);
         return nothing(decision);
     };
-    let facts = Facts::of_token(subject, asked.now).address(asked.info.address);
-    asked.showed(&facts);
+    let of_subject = Facts::of_token(subject, asked.now).address(asked.info.address);
+    let facts = asked.told(&client.principal, of_subject);
     let said = Map::from_iter([
         ("subject".to_owned(), Value::from(principal.reference().to_string())),
         ("audiences".to_owned(), subject.aud.clone().into()),
@@ -152,7 +152,8 @@ fn decide(
         for principal in [Some(&client.principal), person].into_iter().flatten() {
             let wanted: Vec<&str> = kept.iter().map(String::as_str).collect();
             let joined = wanted.join(" ");
-            let said = snapshot.issuance(principal, GRANT.as_str(), target.entity(), &wanted, &facts.scopes(&joined));
+            let facts = asked.told(principal, of_subject.scopes(&joined));
+            let said = snapshot.issuance(principal, GRANT.as_str(), target.entity(), &wanted, &facts);
             granted.by_scope |= !said.refused.is_empty();
             decision.denied = said.decision.denied;
             decision.policies.extend(said.decision.policies);
@@ -166,6 +167,6 @@ fn decide(
         decision.policies.dedup();
         granted.scope = kept.join(" ").into();
     }
-    ctx.metrics.decisions.add((Point::Issuance, granted.decision.denied));
+    ctx.metrics.decided(Point::Issuance, &granted.decision);
     granted
 }

@@ -5,5 +5,6 @@ mod demo;
 mod dpop;
 mod limits;
 mod nginx;
+mod risk;
 mod stage;
 mod step_up;

@@ -69,7 +69,12 @@ fn facts() -> impl Strategy<Value = Facts<'static>> {
             address: address.map(|text| text.parse::<IpAddr>().expect("an address")),
             acr,
             auth_age_secs: age * 200,
-            ambient: Ambient { risk_level, feed_age_secs: 0, budget_left_bp: if spent { 100 } else { 10_000 } },
+            ambient: Ambient {
+                risk_level,
+                feed_age_secs: 0,
+                budget_left_bp: if spent { 100 } else { 10_000 },
+                dry_run: false,
+            },
             ..Facts::at(Timestamp::from_secs(START + second)).scopes(scopes)
         },
     )
