@@ -42,6 +42,8 @@ pub enum Why {
     RefreshReplayed,
     /// An operator contained an incident.
     Contained,
+    /// A finding names the person, and policy lets them keep nothing.
+    AtRisk,
 }
 
 impl Why {
@@ -58,6 +60,7 @@ impl Why {
             Self::CodeReplayed => "code_replayed",
             Self::RefreshReplayed => "refresh_replayed",
             Self::Contained => "contained",
+            Self::AtRisk => "at_risk",
         }
     }
 }

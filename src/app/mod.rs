@@ -23,7 +23,7 @@ use crate::crypto::hasher::{self, Hasher};
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
-use crate::findings::Feeds;
+use crate::findings::{Feeds, Responder};
 use crate::http::Edge;
 use crate::http::browser::Site;
 use crate::http::fetch::{self, Fetcher, FetcherError};
@@ -101,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) anchors: Anchors,
     /// Where findings are fetched; `None`: nowhere.
     pub(crate) feeds: Option<Feeds>,
+    /// Ends what those at risk may not keep.
+    pub(crate) responder: Responder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
     pub(crate) rotation: rotation::Settings,
@@ -174,6 +176,8 @@ impl App {
             Arc::clone(&rng),
         );
         tree.look(true).await?.map_err(StartError::Policies)?;
+        let fetches = !config.findings.sources.is_empty();
+        live.tell_risk(Arc::clone(&engine), config.findings.risk.clone(), fetches).await?;
         // A slot is 24 bytes and half of the table stays free.
         let capacity = config.limits.keys.saturating_mul(2);
         let buckets = Arc::new(Buckets::new(limits::Settings { capacity, ..limits::Settings::default() }, &*rng));
@@ -192,6 +196,14 @@ impl App {
             return Err(StartError::NoAws);
         }
         let anchors = Anchors::new(config.audit_log.anchors.file.clone().map(Anchor::File));
+        let responder = Responder::new(
+            Arc::clone(&live),
+            Arc::clone(&engine),
+            store.clone(),
+            Arc::clone(&metrics),
+            time(),
+            random(),
+        );
         let fetcher = Fetcher::new(&fetch::Settings {
             networks: Networks::new(config.outbound.networks.clone()),
             ca_file: config.outbound.ca_file.clone(),
@@ -225,6 +237,7 @@ impl App {
             hasher,
             anchors,
             feeds,
+            responder,
             metrics,
             prometheus,
             rotation,

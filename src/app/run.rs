@@ -157,8 +157,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let findings = ticks.clone().every(Tick::Findings, parts.config.findings.poll, || findings(&parts));
     let every = parts.config.audit_log.anchors.every;
     let anchors = ticks.clone().every(Tick::Anchors, every, || anchors(&parts));
+    let risk = ticks.clone().every(Tick::Risk, Duration::from_secs(1), || parts.responder.tick());
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, logouts, findings, anchors, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, findings, risk, anchors, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {

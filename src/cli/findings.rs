@@ -86,7 +86,7 @@ pub(super) struct ListArgs {
     /// Of this case
     #[arg(long, value_name = "ID")]
     case: Option<String>,
-    /// About this: principal, user, role, session, access_key, address, domain, image or resource; may be repeated
+    /// About this: principal, client, user, role, session, access_key, address, domain, image or resource; may be repeated
     #[arg(long, value_name = "KIND=VALUE", value_parser = about)]
     about: Vec<(String, String)>,
     /// At most so many

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Fields, Reader};
+use super::risk::Risk;
 use super::text;
 use crate::model::Service;
 
@@ -17,6 +18,8 @@ pub struct Findings {
     pub backfill: Duration,
     /// Asked instead of AWS.
     pub endpoint: Option<String>,
+    /// What they do to those whom they name.
+    pub risk: Risk,
 }
 
 /// An AWS account, or the delegated administrator of many.
@@ -39,6 +42,7 @@ impl Default for Findings {
             poll: Duration::from_secs(60),
             backfill: Duration::from_secs(90 * 86_400),
             endpoint: None,
+            risk: Risk::default(),
         }
     }
 }
@@ -51,6 +55,7 @@ impl Findings {
             poll: r.parsed("findings.poll", d.poll, text::duration),
             backfill: r.parsed("findings.backfill", d.backfill, text::duration),
             endpoint: r.parsed("findings.endpoint", None, endpoint),
+            risk: Risk::read(r),
         };
         if !(Duration::from_secs(10)..=Duration::from_secs(3600)).contains(&findings.poll) {
             r.wrong("findings.poll", "choose \"10s\" to \"1h\"");

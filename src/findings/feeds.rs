@@ -12,7 +12,8 @@ use super::sync::{OnPage, Sync, SyncError};
 use crate::base::{Clock, Rng, Timestamp, id};
 use crate::config;
 use crate::model::Service;
-use crate::store::{Store, StoreError, leases};
+use crate::store::changes::{self, Topic};
+use crate::store::{Store, StoreError, leases, risk};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::Ended;
 
@@ -105,6 +106,12 @@ impl Feeds {
             }
         }
         self.show();
+        if round.failures.is_empty() {
+            let mut tx = self.sync.store.begin().await?;
+            risk::mark_read(&mut tx, self.sync.clock.now()).await?;
+            changes::bump(&mut tx, Topic::Findings).await?;
+            tx.commit().await?;
+        }
         leases::release(&self.sync.store, LEASE, &self.holder, fence).await?;
         Ok(round)
     }

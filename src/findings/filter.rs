@@ -18,7 +18,7 @@ const TEXT: &str = r#"{"type": "string"}"#;
 const TIME: &str = r#"{"type": "string", "format": "date-time"}"#;
 
 /// What can be asked for.
-pub(super) const PARAMETERS: [Parameter; 23] = [
+pub(super) const PARAMETERS: [Parameter; 24] = [
     Parameter::new("since", "Not before this", TIME),
     Parameter::new("until", "Before this", TIME),
     Parameter::new("format", "With this `format`", TEXT),
@@ -32,6 +32,7 @@ pub(super) const PARAMETERS: [Parameter; 23] = [
     Parameter::new("region", "With this `region`", TEXT),
     Parameter::new("case", "With this `case`", TEXT),
     Parameter::new("principal", "With this `principal`", TEXT),
+    Parameter::new("client", "With this `client`", TEXT),
     Parameter::new("user", "With this `user`", TEXT),
     Parameter::new("role", "With this `role`", TEXT),
     Parameter::new("session", "With this `session`", TEXT),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! documents -> split (envelopes) -> record: normalise -> one Tx: finding, revision, entities, event
+//! store -> live: who is at risk -> policy; respond: what they may not keep ends
 //! aws/ -> a page -> sync: the same Tx, and how far the source is read
 //! GET /api/v1/findings               list: newest activity first
 //! GET /api/v1/findings/{id}          one, with its revisions
@@ -24,6 +25,7 @@ mod import;
 mod normalise;
 mod permissions;
 mod record;
+mod respond;
 mod source;
 mod split;
 mod sync;
@@ -37,6 +39,7 @@ pub use feeds::{Feeds, Past, Round};
 pub use import::{ImportError, import};
 pub use normalise::normalise;
 pub use record::{Bringer, Incoming, Tally, record};
+pub use respond::Responder;
 pub use source::{Answer, Page, Source, SourceError, Window};
 pub use split::{Piece, split};
 pub use sync::{OnPage, Sync, SyncError};

@@ -11,8 +11,9 @@ use crate::base::{Clock, Rng, id};
 use crate::crypto::sha256;
 use crate::model::event::kind;
 use crate::model::{Came, Event, Finding, FindingState, Outcome, PrincipalRef};
+use crate::store::changes::{self, Topic};
 use crate::store::findings::{self, Revision, Stored};
-use crate::store::{Store, StoreError, Tx, events};
+use crate::store::{Store, StoreError, Tx, events, risk};
 
 /// Who brings findings.
 #[derive(Clone, Debug)]
@@ -143,6 +144,9 @@ async fn keep_once<T: Serialize + Sync>(
             expire(&mut tx, gone, mark.source, by, clock, rng).await?;
         }
     }
+    if kept.iter().any(|(came, _)| *came != Came::Known) || mark.is_some_and(|mark| !mark.gone.is_empty()) {
+        changes::bump(&mut tx, Topic::Findings).await?;
+    }
     tx.commit().await?;
     Ok(kept)
 }
@@ -173,6 +177,7 @@ pub async fn record(
             finding,
         };
         findings::insert(tx, &new, raw, by.origin).await?;
+        risk::begin(tx, &new.finding_id, true, now).await?;
         events::intake(tx, &event(Came::New, &new, &new.finding, None, by, clock, rng)).await?;
         return Ok((Came::New, new));
     };
@@ -180,6 +185,7 @@ pub async fn record(
         // It was gone and is back.
         let after = Stored { finding, ..before.clone() };
         findings::restate(tx, &after).await?;
+        risk::begin(tx, &after.finding_id, true, now).await?;
         events::intake(tx, &event(Came::Changed, &after, &after.finding, Some(&before.finding), by, clock, rng))
             .await?;
         return Ok((Came::Changed, after));
@@ -202,11 +208,15 @@ pub async fn record(
         after.case_id = case_id(&finding);
         after = Stored { revision: revision.revision, updated, content_hash, finding, ..after };
         findings::update(tx, &after, &revision, raw).await?;
+        let (old, new) = (&before.finding, &after.finding);
+        let is_worse = new.severity > old.severity || (new.state != old.state && new.state == FindingState::Open);
+        risk::begin(tx, &after.finding_id, is_worse, now).await?;
         events::intake(tx, &event(Came::Changed, &after, &after.finding, Some(&before.finding), by, clock, rng))
             .await?;
         return Ok((Came::Changed, after));
     }
     findings::keep_late(tx, &before.finding_id, &revision, raw, &finding.entities).await?;
+    risk::begin(tx, &before.finding_id, false, now).await?;
     let mut late = event(Came::Late, &after, &finding, None, by, clock, rng);
     late = late.with("sha256", hex(&content_hash)).with("revision", revision.revision);
     events::intake(tx, &late).await?;

@@ -68,6 +68,10 @@ impl Live {
                 }
             }
         }
+        // Last: of all that is followed it may wait, and costs the most.
+        if [Topic::Findings, Topic::Users, Topic::Clients].into_iter().any(changed) || self.is_room_for_risk() {
+            self.look_at_risk(&mut reader).await?;
+        }
         *seen = versions;
         seen.insert(REVOCATION_SEQ.to_owned(), seq);
         Ok(())

@@ -1,5 +1,5 @@
-//! What every process holds in memory and keeps fresh: clients, the key ring, the denylist, opaque tokens and people seen. The hot
-//! paths read it without a lock or a statement; [`Live::follow`] brings the changes of other processes within a second.
+//! What every process holds in memory and keeps fresh: clients, the key ring, the denylist, opaque tokens, people seen and
+//! who is at risk. The hot paths read it without a lock or a statement; [`Live::follow`] brings the changes of other processes within a second.
 //!
 //! Called by the rooms, through `Arc<Live>`. It reads the store, and writes to it only what keeps signing keys alive
 //! ([`keys`]).
@@ -7,6 +7,7 @@
 mod denylist;
 mod follow;
 pub mod keys;
+mod risk;
 mod users;
 
 use std::collections::{HashMap, HashSet};
@@ -15,8 +16,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 pub use denylist::Denylist;
+pub use risk::Tally as RiskTally;
 pub use users::LiveUser;
 
 use crate::base::{Clock, Secret, Timestamp};
@@ -80,6 +83,11 @@ pub struct Live {
     opaque: Bounded<TokenDigest, Arc<AccessToken>>,
     users: users::Users,
     metrics: OnceLock<Arc<Metrics>>,
+    /// Whom risk is told to; nobody until [`Live::tell_risk`].
+    risk: OnceLock<risk::Feed>,
+    risk_tally: Mutex<RiskTally>,
+    /// When there is room for names that wait.
+    risk_due: Mutex<Option<Timestamp>>,
     /// Versions of `changes` that are loaded.
     seen: tokio::sync::Mutex<HashMap<String, i64>>,
 }
@@ -108,6 +116,9 @@ impl Live {
             opaque: Bounded::new(OPAQUE_REMEMBERED),
             users: users::Users::new(),
             metrics: OnceLock::new(),
+            risk: OnceLock::new(),
+            risk_tally: Mutex::default(),
+            risk_due: Mutex::default(),
             seen: tokio::sync::Mutex::default(),
         };
         live.refresh().await?;

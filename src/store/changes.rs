@@ -29,6 +29,8 @@ pub enum Topic {
     Keys,
     /// The denylist.
     Revocations,
+    /// A finding, or how fresh they are.
+    Findings,
     /// An event waits in the intake.
     Intake,
 }
@@ -41,6 +43,7 @@ impl Topic {
             Self::Users => "users",
             Self::Keys => "keys",
             Self::Revocations => "revocations",
+            Self::Findings => "findings",
             Self::Intake => "intake",
         }
     }

@@ -39,6 +39,7 @@ const ALL: &[Pair] = &[
     pair!(7, "0007_registrations", log: false),
     pair!(8, "0008_findings", log: false),
     pair!(9, "0009_finding_origins", log: false),
+    pair!(10, "0010_risk", log: false),
     pair!(12, "0012_tiles", log: true),
 ];
 

@@ -34,6 +34,7 @@ pub mod refresh_tokens;
 pub mod registrations;
 pub mod retention;
 pub mod revocations;
+pub mod risk;
 mod search;
 pub mod segments;
 pub mod sessions;
@@ -421,6 +422,7 @@ impl Store {
             refresh_tokens::STATEMENTS,
             retention::STATEMENTS,
             revocations::STATEMENTS,
+            risk::STATEMENTS,
             sessions::STATEMENTS,
             tokens::STATEMENTS,
             upstream_links::STATEMENTS,

@@ -136,6 +136,8 @@ impl Place {
              [policy]\ndir = \"policies\"\n\n\
              # A debug build on a busy machine needs longer than a service to commit.\n\
              [audit_log]\npatience = \"2s\"\n\n\
+             # To try findings out: let them count at once.\n\
+             [findings.risk]\nmode = \"on\"\n\n\
              [login]\naddress_guesses = \"1000/s burst 2000\"\n\
              scopes = [{{ name = \"notes:read\", words = \"Read your notes\" }}, \
              {{ name = \"notes:write\", words = \"Write notes in your name\" }}]\n\n\

@@ -1,71 +1,14 @@
 //! `stockade login` against our own server: a person opens the page that it names, signs in, allows it, and other commands ask
 //! as that person.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Output;
 
-use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::browser::{Browser, between};
 use super::stage::{Process, Stage, stockade, until};
-
-/// A browser without JavaScript: a jar, redirects followed by hand, forms filled in.
-struct Browser<'a> {
-    stage: &'a Stage,
-    jar: Mutex<BTreeMap<String, String>>,
-}
-
-/// The first text between two others.
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.split_once(before)?.1.split_once(after).map(|(inner, _)| inner)
-}
-
-impl Browser<'_> {
-    /// Asks, keeps cookies, and follows what leads elsewhere at this server: the page.
-    async fn ask(&self, request: reqwest::RequestBuilder) -> String {
-        let mut request = request;
-        for _ in 0..5 {
-            let cookies: Vec<_> = self.jar.lock().iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let answer = request.header("cookie", cookies.join("; ")).header("sec-fetch-site", "same-origin").send();
-            let answer = answer.await.expect("an answer");
-            for set in answer.headers().get_all("set-cookie") {
-                let set = set.to_str().expect("text").split(';').next().expect("a pair");
-                let (name, value) = set.split_once('=').expect("a pair");
-                self.jar.lock().insert(name.to_owned(), value.to_owned());
-            }
-            match answer.headers().get("location") {
-                Some(place) => {
-                    let place = place.to_str().expect("text");
-                    request = self.stage.http.get(format!("{}{place}", self.stage.issuer));
-                }
-                None => return answer.text().await.expect("a page"),
-            }
-        }
-        panic!("it leads in circles");
-    }
-
-    async fn open(&self, url: &str) -> String {
-        self.ask(self.stage.http.get(url)).await
-    }
-
-    /// Sends the form of the page's one button, with these fields filled in.
-    async fn submit(&self, page: &str, fields: &[(&str, &str)]) -> String {
-        let button = page.find("<button type=\"submit\"").unwrap_or_else(|| panic!("no button: {page}"));
-        let start = page.get(..button).expect("a page").rfind("<form").expect("a form");
-        let form = page.get(start..button).expect("a form");
-        let action = between(form, "action=\"", "\"").expect("an action").replace("&#38;", "&");
-        let hidden = form.split("<input type=\"hidden\"").skip(1);
-        let mut sent: Vec<(&str, &str)> = hidden
-            .map(|input| {
-                (between(input, "name=\"", "\"").expect("a name"), between(input, "value=\"", "\"").expect("a value"))
-            })
-            .collect();
-        sent.extend_from_slice(fields);
-        self.ask(self.stage.http.post(format!("{}{action}", self.stage.issuer)).form(&sent)).await
-    }
-}
 
 /// Where a person's command line keeps what it keeps.
 struct Home(tempfile::TempDir);
@@ -106,7 +49,7 @@ async fn sign_in(stage: &Stage, home: &Home, username: &str, password: &str) -> 
         between(&printed, "or open ", "\n").map(str::to_owned)
     })
     .await;
-    let browser = Browser { stage, jar: Mutex::default() };
+    let browser = Browser::new(stage);
     let page = browser.open(&link).await;
     let page = browser.submit(&page, &[("username", username), ("password", password)]).await;
     let code = between(&login.printed(), "and enter ", "\n").expect("a code").to_owned();

@@ -1,6 +1,7 @@
 //! From outside: the built binary, its files and the wire, as its users meet them.
 
 mod bad_input;
+mod browser;
 mod clients;
 mod database_gone;
 mod discovery;
@@ -17,6 +18,7 @@ mod operations;
 mod policies;
 mod postgres_stage;
 mod remote;
+mod risk;
 mod secrets;
 mod stage;
 mod tour;

@@ -28,6 +28,12 @@ impl PostgresStage {
         Self { dir, settings: settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
     }
 
+    /// The same with one more setting.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The configuration file.
     pub(super) fn config(&self) -> PathBuf {
         self.dir.path().join("home/stockade.toml")

@@ -1,6 +1,7 @@
 //! What processes hold in memory follows the store, on both databases.
 
 mod people;
+mod risk;
 
 use std::sync::Arc;
 use std::time::Duration;
