@@ -69,7 +69,8 @@ impl Live {
             }
         }
         // Last: of all that is followed it may wait, and costs the most.
-        if [Topic::Findings, Topic::Users, Topic::Clients].into_iter().any(changed) || self.is_room_for_risk() {
+        let is_ours = self.is_anyone_named() && (changed(Topic::Users) || changed(Topic::Clients));
+        if changed(Topic::Findings) || is_ours || self.is_room_for_risk() {
             self.look_at_risk(&mut reader).await?;
         }
         *seen = versions;

@@ -64,6 +64,11 @@ impl Live {
         *self.risk_tally.lock()
     }
 
+    /// Whether findings name anybody: only then it matters who people and clients are.
+    pub(super) fn is_anyone_named(&self) -> bool {
+        *self.risk_tally.lock() != Tally::default()
+    }
+
     /// Whether names wait and a minute has passed.
     pub(super) fn is_room_for_risk(&self) -> bool {
         self.risk_due.lock().is_some_and(|due| due <= self.clock.now())
@@ -228,7 +233,12 @@ impl Picture {
         match one.kind {
             EntityKind::Address => {
                 let address: Option<IpAddr> = name.parse().ok();
-                let spared = |address: &IpAddr| settings.spared_networks.iter().any(|net| net.contains(address));
+                // Where a finding says so, a machine talked to itself.
+                let spared = |address: &IpAddr| {
+                    address.is_loopback()
+                        || address.is_unspecified()
+                        || settings.spared_networks.iter().any(|net| net.contains(address))
+                };
                 if let Some(address) = address.filter(|address| !spared(address)) {
                     known.addresses.add(place(address), &standing);
                 }
@@ -308,6 +318,17 @@ mod tests {
         let (admitted, held_back, _) = admit(all, 1, now);
         assert_eq!(admitted.iter().map(|one| (&*one.value, one.level)).collect::<Vec<_>>(), [("a", 1), ("a", 4)]);
         assert_eq!(held_back, 1, "b; that a is low and medium as well is nothing new");
+    }
+
+    #[test]
+    fn a_machine_that_talked_to_itself_is_nobody() {
+        let mut picture = Picture::default();
+        for address in ["127.0.0.1", "::1", "0.0.0.0", "192.0.2.7"] {
+            let one = Named { kind: EntityKind::Address, ..named(address, 4, 0) };
+            picture.add(&one, &Settings::default(), &Aliases::default());
+        }
+        let at_risk: Vec<String> = picture.known.addresses.iter().map(|(address, _)| address.to_string()).collect();
+        assert_eq!(at_risk, ["192.0.2.7"]);
     }
 
     #[test]
