@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::policies::PolicyTree;
@@ -23,7 +24,7 @@ use crate::crypto::hasher::{self, Hasher};
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
 use crate::enforce::FenceError;
-use crate::findings::{Feeds, Responder};
+use crate::findings::{Feeds, Own, Responder};
 use crate::http::Edge;
 use crate::http::browser::Site;
 use crate::http::fetch::{self, Fetcher, FetcherError};
@@ -103,6 +104,8 @@ pub(crate) struct Parts {
     pub(crate) feeds: Option<Feeds>,
     /// Ends what those at risk may not keep.
     pub(crate) responder: Responder,
+    /// What this process finds out by itself.
+    pub(crate) own: Own,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) prometheus: Prometheus,
     pub(crate) rotation: rotation::Settings,
@@ -204,6 +207,22 @@ impl App {
             time(),
             random(),
         );
+        let signals = &config.findings.signals;
+        audit.notice(audit_log::Thresholds {
+            replays: signals.replays,
+            denials: signals.denials,
+            names: signals.names,
+            limited: signals.limited,
+        });
+        let own = Own {
+            audit: audit.clone(),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: time(),
+            rng: random(),
+            quiet: signals.quiet,
+            looked_at: Mutex::default(),
+        };
         let fetcher = Fetcher::new(&fetch::Settings {
             networks: Networks::new(config.outbound.networks.clone()),
             ca_file: config.outbound.ca_file.clone(),
@@ -238,6 +257,7 @@ impl App {
             anchors,
             feeds,
             responder,
+            own,
             metrics,
             prometheus,
             rotation,

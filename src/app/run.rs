@@ -158,8 +158,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let every = parts.config.audit_log.anchors.every;
     let anchors = ticks.clone().every(Tick::Anchors, every, || anchors(&parts));
     let risk = ticks.clone().every(Tick::Risk, Duration::from_secs(1), || parts.responder.tick());
+    let own = ticks.clone().every(Tick::Signals, Duration::from_secs(1), || parts.own.tick());
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, logouts, findings, risk, anchors, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, findings, risk, own, anchors, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {

@@ -24,7 +24,7 @@ struct Key {
 pub struct Folds(HashMap<Key, Event>);
 
 /// IPv4 whole, IPv6 by /64: what one stranger can vary at will stands for one stranger.
-fn prefix(address: IpAddr) -> IpAddr {
+pub(super) fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),

@@ -18,9 +18,11 @@ mod offline;
 pub mod proof;
 pub mod prove;
 pub mod sequencer;
+mod signals;
 pub mod tiles;
 pub mod verify;
 mod walk;
 mod writer;
 
+pub use signals::{Signal, Subject, Thresholds};
 pub use writer::{AuditLog, NotRecorded, Settings, Worker};

@@ -1,8 +1,8 @@
 //! The queue and its writer: many callers, one group commit. Callers of [`AuditLog::record`] are answered after the
 //! commit; what [`AuditLog::queue`] cannot place is counted, and the count becomes one `audit.gap` event.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +12,8 @@ use super::checkpoint;
 use super::fold::Folds;
 use super::merkle::Frontier;
 use super::sequencer::Sequencer;
-use crate::base::{Clock, Rng, id};
+use super::signals::{Signal, Signals, Thresholds};
+use crate::base::{Clock, Rng, Timestamp, id};
 use crate::crypto::log_key::LogKey;
 use crate::model::event::kind;
 use crate::model::{Event, EventClass, Outcome, PrincipalRef};
@@ -62,6 +63,8 @@ struct Inner {
     /// A whole batch of queued events waits.
     full: Notify,
     folds: Mutex<Folds>,
+    /// What refusals say together; nobody listens until [`AuditLog::notice`].
+    signals: OnceLock<Mutex<Signals>>,
     dropped: AtomicU64,
     patience: Duration,
     metrics: Arc<Metrics>,
@@ -97,6 +100,7 @@ impl AuditLog {
             later,
             full: Notify::new(),
             folds: Mutex::default(),
+            signals: OnceLock::new(),
             dropped: AtomicU64::new(0),
             patience: settings.patience,
             metrics,
@@ -117,11 +121,37 @@ impl AuditLog {
         (log, worker)
     }
 
+    /// Counts refusals from now on, and gives what they say together with [`Self::signals`].
+    pub fn notice(&self, thresholds: Thresholds) {
+        self.0.signals.set(Mutex::new(Signals::new(thresholds))).ok();
+    }
+
+    /// A refresh token of this person came again after its successor was used: once says enough.
+    pub fn replayed(&self, user_id: &str, at: Timestamp) {
+        if let Some(signals) = self.0.signals.get() {
+            signals.lock().replayed(user_id, at);
+        }
+    }
+
+    /// Takes what was noticed since the last time.
+    pub fn signals(&self) -> Vec<Signal> {
+        self.0.signals.get().map(|signals| signals.lock().take()).unwrap_or_default()
+    }
+
+    fn see(&self, event: &Event) {
+        if event.outcome == Outcome::Denied
+            && let Some(signals) = self.0.signals.get()
+        {
+            signals.lock().see(event);
+        }
+    }
+
     /// Records `event` before the answer: returns after the commit that holds it.
     ///
     /// # Errors
     /// [`NotRecorded`] when the queue is full, the commit failed or took longer than the configured patience.
     pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
+        self.see(&event);
         let (ack, done) = oneshot::channel();
         let result = match self.0.first.try_send(Message::Record(event, ack)) {
             Ok(()) => match tokio::time::timeout(self.0.patience, done).await {
@@ -137,6 +167,7 @@ impl AuditLog {
 
     /// Queues `event`; it is visible within a second. When the queue is full it is counted in a gap event instead.
     pub fn queue(&self, event: Event) {
+        self.see(&event);
         // Packed by who has it: the writer's thread then frees one piece of memory instead of a dozen.
         let queued = self.0.later.try_reserve().is_ok_and(|place| {
             place.send(Entry::new(&event, &*self.0.rng));
@@ -334,6 +365,7 @@ impl Writer {
             if stopping || flush || now_ns.saturating_sub(since_fold_ns) >= 1_000_000_000 {
                 since_fold_ns = now_ns;
                 let folded = self.log.0.folds.lock().take();
+                folded.iter().for_each(|event| self.log.see(event));
                 queued.extend(folded.iter().map(|event| Entry::new(event, &*self.log.0.rng)));
             }
             if let Some(sequencer) = sequencer.as_deref_mut() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::reader::{Fields, Reader};
 use super::risk::Risk;
+use super::signals::Signals;
 use super::text;
 use crate::model::Service;
 
@@ -20,6 +21,8 @@ pub struct Findings {
     pub endpoint: Option<String>,
     /// What they do to those whom they name.
     pub risk: Risk,
+    /// What this server finds out by itself.
+    pub signals: Signals,
 }
 
 /// An AWS account, or the delegated administrator of many.
@@ -43,6 +46,7 @@ impl Default for Findings {
             backfill: Duration::from_secs(90 * 86_400),
             endpoint: None,
             risk: Risk::default(),
+            signals: Signals::default(),
         }
     }
 }
@@ -56,6 +60,7 @@ impl Findings {
             backfill: r.parsed("findings.backfill", d.backfill, text::duration),
             endpoint: r.parsed("findings.endpoint", None, endpoint),
             risk: Risk::read(r),
+            signals: Signals::read(r),
         };
         if !(Duration::from_secs(10)..=Duration::from_secs(3600)).contains(&findings.poll) {
             r.wrong("findings.poll", "choose \"10s\" to \"1h\"");

@@ -18,6 +18,7 @@ mod reader;
 mod registration;
 mod risk;
 mod server;
+mod signals;
 mod source;
 pub mod text;
 
@@ -40,6 +41,7 @@ pub use reader::{Shown, environment_name};
 pub use registration::Registration;
 pub use risk::{Ours, Risk, RiskMode};
 pub use server::Server;
+pub use signals::Signals;
 pub use source::Origin;
 pub use text::RateLimit;
 

@@ -4,6 +4,7 @@
 //! documents -> split (envelopes) -> record: normalise -> one Tx: finding, revision, entities, event
 //! store -> live: who is at risk -> policy; respond: what they may not keep ends
 //! aws/ -> a page -> sync: the same Tx, and how far the source is read
+//! audit_log: what refusals say together -> own -> the same Tx
 //! GET /api/v1/findings               list: newest activity first
 //! GET /api/v1/findings/{id}          one, with its revisions
 //! GET /api/v1/findings/{id}/raw      its bytes, as received
@@ -23,6 +24,7 @@ mod feeds;
 mod filter;
 mod import;
 mod normalise;
+mod own;
 mod permissions;
 mod record;
 mod respond;
@@ -38,6 +40,7 @@ use axum::extract::FromRef;
 pub use feeds::{Feeds, Past, Round};
 pub use import::{ImportError, import};
 pub use normalise::normalise;
+pub use own::{Own, PRODUCT};
 pub use record::{Bringer, Incoming, Tally, record};
 pub use respond::Responder;
 pub use source::{Answer, Page, Source, SourceError, Window};

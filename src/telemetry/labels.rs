@@ -137,6 +137,17 @@ labels! {
         /// A permission.
         Allow = "allow",
     }
+    /// What this server notices by itself.
+    Noticed as "noticed" {
+        /// A refresh token came again after its successor was used.
+        RefreshReplay = "refresh_replay",
+        /// One caller was denied again and again.
+        DenyBurst = "deny_burst",
+        /// One address tried the passwords of many people.
+        PasswordSpraying = "password_spraying",
+        /// One caller or address went on although it was over its limit.
+        LimitFlood = "limit_flood",
+    }
     /// How it stands with those whom active findings name.
     Subject as "state" {
         /// Their risk counts.
@@ -340,6 +351,8 @@ labels! {
         Findings = "findings",
         /// Ends what those at risk may not keep.
         Risk = "risk",
+        /// Keeps as findings what was noticed here.
+        Signals = "signals",
         /// Metrics and buckets.
         Upkeep = "upkeep",
     }

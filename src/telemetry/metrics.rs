@@ -3,8 +3,8 @@
 
 use super::family::{Counters, Gauges, Histograms};
 use super::labels::{
-    Activity, Authorized, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, OauthError, Point,
-    Recorded, Replayed, StatusClass, Subject, Table, Tick, TokenFormat, Verification, Would,
+    Activity, Authorized, Bucket, Ended, Endpoint, Factor, KeyChange, LabelSet, Limited, Load, Noticed, OauthError,
+    Point, Recorded, Replayed, StatusClass, Subject, Table, Tick, TokenFormat, Verification, Would,
 };
 use crate::model::{
     Algorithm, AuthMethod, Came, Decision, DenyReason, EventClass, Format, GrantType, KeyState, Outcome, Service,
@@ -131,6 +131,7 @@ catalogue! {
         finding_problems: Format = "stockade_finding_problems_total",
             "Findings that could not be read whole; their bytes are kept.";
         finding_polls: (Service, Ended) = "stockade_finding_polls_total", "Times that a source of findings was asked.";
+        signals: Noticed = "stockade_signals_total", "Things that this server noticed by itself and keeps as findings.";
         log_lines_dropped: () = "stockade_log_lines_dropped_total", "Log lines dropped because stderr was too slow.";
     }
     gauges {

@@ -192,5 +192,6 @@ async fn replayed(asked: &Asked<'_>, client: &LiveClient, grant: &Grant, mut tx:
     tx.commit().await?;
     ended.announce(&ctx.live);
     ctx.metrics.replays.add(Replayed::Refresh);
+    ctx.audit.replayed(&grant.user_id, asked.now);
     Ok(Turn::Replayed)
 }

@@ -4,6 +4,7 @@ mod api;
 #[cfg(feature = "aws")]
 mod aws;
 mod corpus;
+mod own;
 mod record;
 mod sync;
 

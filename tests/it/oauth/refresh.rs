@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stockade::audit_log::{Subject, Thresholds};
 use stockade::base::{Clock as _, ManualClock};
-use stockade::model::Acr;
+use stockade::model::{Acr, PrincipalRef};
 use stockade::store::{consents, grants, refresh_tokens, sessions};
 
 use super::codes::part;
@@ -44,6 +45,7 @@ async fn signed_in(people: People) -> People {
 #[tokio::test]
 async fn b9_a_public_client_rotates_and_an_old_token_after_the_new_one_was_used_is_theft() {
     for (name, people) in on_each().await {
+        people.fence.audit.notice(Thresholds { replays: true, denials: 0, names: 0, limited: 0 });
         let first = people.tokens("one", &[OFFLINE]).await;
         let answer = people.refresh("one", &refresh_token(&first), &[]).await;
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
@@ -59,7 +61,11 @@ async fn b9_a_public_client_rotates_and_an_old_token_after_the_new_one_was_used_
         let events = people.fence.events().await;
         let replayed: Vec<_> = events.iter().filter(|e| e["kind"] == "refresh.replayed").collect();
         assert_eq!(replayed.len(), 1, "{name}");
-        assert_eq!(replayed[0]["data"]["gid"], part(first["access_token"].as_str().unwrap(), 1)["gid"]);
+        let claims = part(first["access_token"].as_str().unwrap(), 1);
+        assert_eq!(replayed[0]["data"]["gid"], claims["gid"]);
+        let noticed: Vec<_> = people.fence.audit.signals().into_iter().map(|signal| signal.subject).collect();
+        let person = PrincipalRef::new("User", claims["sub"].as_str().unwrap());
+        assert_eq!(noticed, [Subject::Caller(person)], "{name}: it is a finding about the person");
     }
 }
 
