@@ -128,8 +128,14 @@ fn every_link_in_the_docs_leads_somewhere() {
     for (page, text) in pages() {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !target.contains("://") && !target.starts_with('#') {
-                let path = page.parent().unwrap().join(target);
+                let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+                let path = page.parent().unwrap().join(file);
                 assert!(path.exists(), "{}: {target}", page.display());
+                if !heading.is_empty() {
+                    let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+                    let mut headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+                    assert!(headings.any(|one| one.replace(' ', "-") == heading), "{}: {target}", page.display());
+                }
             }
         }
     }
