@@ -79,6 +79,7 @@ impl Inside {
             cursors: cursors(),
             sealer: live::sealer(&config.crypto.seal_keys)?,
             origin: checkpoint::origin(&config.server.issuer),
+            tails: audit::Tails::new(1, Arc::default()),
         };
         let router = manage.merge(audit::router(audit)).merge(findings::router(findings));
         let settings =
@@ -87,12 +88,17 @@ impl Inside {
         Ok(Self { router, record })
     }
 
+    /// Asks; the answer comes as it is made.
+    pub async fn open(&self, request: Request<Bytes>) -> Response<axum::body::Body> {
+        match self.router.clone().oneshot(request.map(Full::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
     /// Asks.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let (parts, body) = match self.router.clone().oneshot(request.map(Full::new)).await {
-            Ok(response) => response.into_parts(),
-            Err(never) => match never {},
-        };
+        let (parts, body) = self.open(request).await.into_parts();
         match body.collect().await {
             Ok(whole) => Response::from_parts(parts, whole.to_bytes()),
             Err(error) => {

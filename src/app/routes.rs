@@ -22,6 +22,9 @@ use crate::oauth::trusted::TrustedIssuer;
 use crate::registry::Site;
 use crate::{access, audit, findings, login, manage, oauth};
 
+/// How many may read along in the audit log at once.
+const TAILS: usize = 64;
+
 /// Both listeners' routes.
 pub(super) struct Routes {
     pub(super) public: Router,
@@ -50,7 +53,7 @@ pub(super) fn routes(parts: &Arc<Parts>) -> Result<Routes, StartError> {
     let guard = Arc::new(guard(parts, Arc::clone(&proofs))?);
     let fence = fence(parts, proofs)?;
     let issuer = &config.server.issuer;
-    let guarded = audit(parts, Arc::clone(&guard))
+    let guarded = audit(parts, Arc::clone(&guard), Arc::clone(&draining))
         .merge(findings(parts, Arc::clone(&guard)))
         .merge(manage(parts, Arc::clone(&guard)))
         .merge(access::router(issuer, Arc::clone(&guard), limit(&config.limits.access_client)?))
@@ -189,13 +192,14 @@ fn cursors(parts: &Parts) -> Cursors {
     parts.config.crypto.seal_keys.first().map_or_else(|| Cursors::random(&*parts.rng), Cursors::derived)
 }
 
-fn audit(parts: &Parts, guard: Arc<Guard>) -> Router {
+fn audit(parts: &Parts, guard: Arc<Guard>, draining: Arc<AtomicBool>) -> Router {
     audit::router(audit::Ctx {
         guard,
         store: parts.store.clone(),
         cursors: cursors(parts),
         sealer: Arc::clone(&parts.sealer),
         origin: checkpoint::origin(&parts.config.server.issuer),
+        tails: audit::Tails::new(TAILS, draining),
     })
 }
 

@@ -3,56 +3,68 @@
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
+use serde_json::{Value, json};
 
-use super::Shared;
-use super::filter::Asked;
+use super::asked::{MOST_READ, asked, unavailable};
 use super::permissions::Search;
-use crate::http::{Kind, May, Permission, Problem};
-use crate::model::{Outcome, event};
-use crate::store::log::{self, Numbered};
+use super::{SEARCH, Shared};
+use crate::http::asked::Paged;
+use crate::http::query::Query;
+use crate::http::routes::Parameter;
+use crate::http::{May, Problem};
+use crate::store::log::{self, Filter, Numbered, Order, Walk, Work};
 
-/// `{"items": [...], "next_cursor": ... | null}`.
+/// `{"items": [...], "next_cursor": ... | null}`, and with `explain=true` what it took.
 pub(super) async fn search(
     may: May<Search>,
     State(Shared(ctx)): State<Shared>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(query.as_deref())?;
-    let (caller, binding) = (may.caller.reference().to_string(), asked.binding());
-    let bound = [caller.as_str(), binding.as_str()];
-    let before = match &asked.cursor {
-        None => None,
-        Some(cursor) => Some(ctx.cursors.open(&bound, cursor).ok_or_else(|| {
-            let detail = "this cursor belongs to another filter or caller, or is none: begin again without it";
-            Problem::parameter("cursor", detail)
-        })?),
-    };
-    let unavailable = |error: crate::store::StoreError| {
-        let error = crate::telemetry::chain(&error);
-        tracing::warn!(%error, request_id = &*may.info.request_id, "the audit log could not be read");
-        Problem::new(Kind::Unavailable).detail("the audit log cannot be read now: try again")
-    };
-    let mut reader = ctx.store.read_log().await.map_err(unavailable)?;
-    // One more than asked for tells whether there is another page.
-    let mut page = log::page(&mut reader, &asked.filter, before, asked.limit + 1).await.map_err(unavailable)?;
+    let mut q = Query::read(query.as_deref(), &SEARCH.map(|parameter| parameter.name));
+    let caller = may.caller.reference().to_string();
+    let page = Paged::take(&mut q, &ctx.cursors, ("events", caller), &["explain"], ctx.guard.clock.now());
+    let explain = q.take("explain", |text| text.parse::<bool>().map_err(|_| "write `true` or `false`"));
+    let asked = asked(&mut q, page.as_of);
+    q.finish()?;
+    let before = page.position.as_deref().and_then(|seq| seq.parse().ok()).unwrap_or(i64::MAX);
+    let mut rows = ctx.rows(&may)?;
+    let within = rows.within();
+    let order = Order::Before(before);
+    let walk = Walk { filter: &asked.filter, within: within.as_ref(), order, most: MOST_READ };
+    let mut reader = ctx.store.read_log().await.map_err(unavailable(&may))?;
+    let found = log::pages(&mut reader, &walk, page.limit, |row| rows.allow(row)).await.map_err(unavailable(&may))?;
     drop(reader);
-    let wanted = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-    let more = page.len() > wanted;
-    page.truncate(wanted);
-    let next = page.last().filter(|_| more).map(|last| ctx.cursors.seal(&bound, last.seq));
-
-    let guard = &ctx.guard;
-    let read = guard.event(
-        &may.caller,
-        &may.info,
-        event::kind::AUDIT_READ,
-        Outcome::Allowed,
-        Search::ACTION,
-        Search::resource(),
-    );
-    guard.audit.queue(read.decided(&may.decision).with("filters", asked.names()).with("items", page.len()));
-    Ok(([(header::CONTENT_TYPE, JSON)], render(&page, next.as_deref())).into_response())
+    let next = found.next.map(|next| page.next(&ctx.cursors, &next.to_string()));
+    let mut read = ctx.read_event(&may, asked.names).with("items", found.items.len());
+    if rows.withheld() > 0 {
+        read = read.with("withheld", rows.withheld());
+    }
+    ctx.guard.audit.queue(read);
+    let mut body = render(&found.items, next.as_deref());
+    if explain == Some(true) && body.pop().is_some() {
+        body.extend_from_slice(br#","explain":"#);
+        body.extend_from_slice(explained(&asked.filter, &found.work).to_string().as_bytes());
+        body.push(b'}');
+    }
+    Ok(([(header::CONTENT_TYPE, JSON)], body).into_response())
 }
+
+/// What it took, without a word of what the caller may not see.
+fn explained(filter: &Filter, work: &Work) -> Value {
+    json!({
+        "filter": filter.to_string(),
+        "index": work.plan,
+        "segments": work.segments,
+        "segments_passed_over": work.passed_over,
+        "blocks": work.blocks,
+        "entries_read": work.read,
+        "entries_unindexed": work.unindexed,
+    })
+}
+
+/// Of a search alone.
+pub(super) const EXPLAIN: [Parameter; 1] =
+    [Parameter::new("explain", "Whether to tell what the index did", r#"{"type": "boolean", "default": false}"#)];
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -81,7 +93,7 @@ fn render(page: &[Numbered], next: Option<&str>) -> Vec<u8> {
 }
 
 /// One event: its number, then the members of both halves. What was erased is missing, and `erased` says so.
-fn item(out: &mut Vec<u8>, numbered: &Numbered) {
+pub(super) fn item(out: &mut Vec<u8>, numbered: &Numbered) {
     out.extend_from_slice(format!(r#"{{"seq":{}"#, numbered.seq).as_bytes());
     let halves = [numbered.entry.rest(), numbered.entry.personal()].map(|half| half.body.and_then(members));
     halves.into_iter().flatten().for_each(|members| append(out, members));

@@ -2,12 +2,12 @@
 //! sent; where it does not hold, the answer breaks off and has no checkpoint at its end.
 
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Shared;
 use super::permissions::Export;
@@ -19,7 +19,14 @@ use crate::live;
 use crate::model::{Outcome, event};
 
 /// How many exports one process sends at once: each reads everything.
-static TURNS: Semaphore = Semaphore::const_new(2);
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
+
+/// One of them.
+pub(super) fn turn() -> Result<OwnedSemaphorePermit, Problem> {
+    let busy =
+        |_| Problem::new(Kind::Unavailable).detail("other exports are on their way: try again when they have ended");
+    Arc::clone(&TURNS).try_acquire_owned().map_err(busy)
+}
 
 /// One line an entry; the signed head is the last.
 pub(super) async fn export(
@@ -28,9 +35,7 @@ pub(super) async fn export(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let busy =
-        |_| Problem::new(Kind::Unavailable).detail("other exports are on their way: try again when they have ended");
-    let turn = TURNS.try_acquire().map_err(busy)?;
+    let turn = turn()?;
     let key = live::keys::log_key(&ctx.store, &ctx.sealer, &*ctx.guard.rng).await.map_err(|error| {
         tracing::warn!(error = %crate::telemetry::chain(&error), "the key of the audit log could not be read");
         Problem::new(Kind::Unavailable).detail("the audit log cannot be exported now: try again")

@@ -1,23 +1,44 @@
-//! The audit API: the read side of the log. `GET /api/v1/audit/events` searches it, newest first; `GET
-//! /api/v1/audit/checkpoint` gives its newest signed tree head, `GET /api/v1/audit/export` all of it, `GET
-//! /api/v1/audit/{proofs,consistency,tlog}` what it takes to trust a part of it. Every call is decided by Cedar, and reading is itself an
-//! event.
+//! The audit API: the read side of the log.
+//!
+//! ```text
+//! GET /api/v1/audit/events             searches it, newest first
+//! GET /api/v1/audit/events/facets      counts what they say
+//! GET /api/v1/audit/events/histogram   counts them over time
+//! GET /api/v1/audit/events/tail        sends them as they are recorded
+//! GET /api/v1/audit/events/export      sends them, oldest first, as they are or in OCSF
+//! GET /api/v1/audit/checkpoint         the newest signed tree head
+//! GET /api/v1/audit/export             the whole log, to be verified anywhere
+//! GET /api/v1/audit/proofs             single entries, with what it takes to trust them
+//! GET /api/v1/audit/consistency        that the log goes on from an older head
+//! GET /api/v1/audit/tlog/…             its tree (C2SP tlog-tiles)
+//! ```
+//!
+//! Every call is decided by Cedar, and reading is itself an event. Of what a call about events finds each event is decided as
+//! well (`audit:read`): who may not see it never learns that it is there.
 
+mod asked;
 mod checkpoint;
+mod counts;
 mod events;
 mod export;
 mod filter;
+mod ocsf;
 mod permissions;
 mod proofs;
 mod tlog;
+mod tail;
+mod take;
 
 use std::sync::Arc;
 
+pub use tail::Tails;
+
 use axum::Router;
 use axum::extract::FromRef;
+use filter::FILTERS;
 
 use crate::crypto::seal::Sealer;
-use crate::http::routes::{Call, Described, Parameter, Routes};
+use crate::http::routes::{Call, Described, PAGE, Parameter, Routes, joined};
 use crate::http::{Cursors, Guard};
 use crate::store::Store;
 
@@ -41,6 +62,8 @@ pub struct Ctx {
     pub sealer: Arc<Sealer>,
     /// What heads are signed for.
     pub origin: String,
+    /// Who reads along.
+    pub tails: Tails,
 }
 
 /// [`Ctx`] as the router's state.
@@ -53,8 +76,20 @@ impl FromRef<Shared> for Arc<Guard> {
     }
 }
 
+const SEARCH: [Parameter; 13] = joined(&[&FILTERS, &PAGE, &events::EXPLAIN]);
+const FACETS: [Parameter; 13] = joined(&[&FILTERS, &[PAGE[1]], &counts::FACETS]);
+const TAIL: [Parameter; 10] = FILTERS;
+const TAKE: [Parameter; 12] = joined(&[&FILTERS, &take::PARAMETERS]);
+const HISTOGRAM: [Parameter; 12] = joined(&[&FILTERS, &[PAGE[1]], &counts::HISTOGRAM]);
+
 fn routes() -> Routes<Shared> {
-    let search = Call::reads("searchEvents", "Searches the log", "EventPage").query(&filter::PARAMETERS);
+    let search = Call::reads("searchEvents", "Searches the log", "EventPage").query(&SEARCH);
+    let facets = Call::reads("countEvents", "Counts events by what they say", "Facets").query(&FACETS);
+    let histogram = Call::reads("countEventsOverTime", "Counts events over time", "Histogram").query(&HISTOGRAM);
+    let tail = Call::reads("tailEvents", "Sends events as they are recorded, as server-sent events", "EventStream");
+    let tail = tail.query(&TAIL).media("text/event-stream");
+    let take = Call::reads("exportEvents", "Sends events, oldest first, one a line", "EventLine").query(&TAKE);
+    let take = take.media("application/x-ndjson");
     let newest = Call::reads("newestCheckpoint", "Gives the newest signed head of the log", "Head");
     let export = Call::reads("exportLog", "Sends the whole log as NDJSON, verifying it on the way", "ExportLine");
     let export = export.media("application/x-ndjson");
@@ -67,6 +102,10 @@ fn routes() -> Routes<Shared> {
     let (note, tile) = (note.media("text/plain"), tile.media("application/octet-stream"));
     Routes::default()
         .get("/api/v1/audit/events", search, events::search)
+        .get("/api/v1/audit/events/facets", facets, counts::facets)
+        .get("/api/v1/audit/events/histogram", histogram, counts::histogram)
+        .get("/api/v1/audit/events/tail", tail, tail::tail)
+        .get("/api/v1/audit/events/export", take, take::take)
         .get("/api/v1/audit/checkpoint", newest, checkpoint::newest)
         .get("/api/v1/audit/export", export, export::export)
         .get("/api/v1/audit/proofs", proofs, proofs::entries)

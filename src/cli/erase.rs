@@ -10,6 +10,7 @@ use super::local::Local;
 use super::output::{self, Output};
 use super::user::path;
 use crate::audit_log::erasure;
+use crate::model::filter::EventField;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
 use crate::store::erase::Which;
@@ -61,7 +62,7 @@ pub(super) async fn run(api: &Api, args: &EraseArgs) -> Result<(), Failure> {
 
 /// The numbers of the entries that name the person, ascending.
 async fn entries(local: &Local, user_id: &str) -> Result<Vec<i64>, Failure> {
-    let filter = Filter { principal: Some(format!("User::{user_id:?}")), ..Filter::default() };
+    let filter = Filter::is(EventField::Principal, format!("User::{user_id:?}"));
     let mut all = Vec::new();
     let mut before = None;
     loop {

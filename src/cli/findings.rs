@@ -7,7 +7,7 @@ use clap::{ArgMatches, Subcommand};
 use serde_json::{Value, json};
 
 use super::api::{Api, At, segment};
-use super::audit::time;
+use super::audit::{saved, time};
 use super::failure::Failure;
 use super::local::Local;
 use super::output::{self, Format, Output};
@@ -53,6 +53,9 @@ pub(super) struct ImportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
+    /// Conditions: 'severity >= high AND -state = archived', or @FILE for those that a file holds
+    #[arg(long, value_name = "CONDITIONS", value_parser = saved)]
+    filter: Option<String>,
     /// With activity not before this: an RFC 3339 time, or how long ago ("15m")
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
@@ -227,6 +230,7 @@ const COLUMNS: [&str; 8] = ["finding_id", "updated_at", "severity", "state", "ac
 async fn list(api: &Api, args: &ListArgs) -> Result<(), Failure> {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let mut asked: Vec<(&str, String)> = [
+        ("filter", args.filter.clone()),
         ("since", time(args.since)),
         ("until", time(args.until)),
         ("format", args.format.clone()),

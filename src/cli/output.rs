@@ -50,7 +50,27 @@ pub(super) fn note(text: impl Display) {
 
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    line(serde_json::to_string_pretty(value).map_err(|e| Failure::failed(format!("cannot write JSON: {e}")))?)
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::failed(format!("cannot write JSON: {e}")))?;
+    line(json_shown(&text))
+}
+
+/// Whether a character does something to a terminal, or to how the text around it is read.
+fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A text that nobody here wrote, for a terminal: what would move its cursor, colour it or turn it round is spelled out.
+pub(super) fn shown(text: &str) -> String {
+    let each = |c: char| if is_hostile(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    if text.chars().any(is_hostile) { text.chars().map(each).collect() } else { text.to_owned() }
+}
+
+/// JSON that a terminal can be shown: the same JSON.
+pub(super) fn json_shown(json: &str) -> String {
+    let is_plain = |c: char| c == '\n' || !is_hostile(c);
+    let each = |c: char| if is_plain(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    if json.chars().all(is_plain) { json.to_owned() } else { json.chars().map(each).collect() }
 }
 
 /// Prints rows under a header, or the values behind them as a JSON array.
@@ -67,7 +87,7 @@ pub(super) fn list<T: Serialize>(
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|name| name.to_uppercase()));
     for item in items {
-        table.add_row(row(item));
+        table.add_row(row(item).iter().map(|cell| shown(cell)));
     }
     trimmed(&table)
 }
@@ -80,7 +100,7 @@ pub(super) fn record(format: Format, value: &impl Serialize, rows: &[(&str, Stri
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     for (name, value) in rows {
-        table.add_row([*name, value]);
+        table.add_row([*name, &shown(value)]);
     }
     trimmed(&table)
 }
@@ -101,4 +121,19 @@ fn trimmed(table: &Table) -> Result<(), Failure> {
         line(row.trim_end().strip_prefix(' ').unwrap_or(row.trim_end()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_move_a_terminal_s_cursor_is_spelled_out() {
+        assert_eq!(shown("a\u{1b}[31mb\u{9b}c\u{202e}d\re"), "a\\u{1b}[31mb\\u{9b}c\\u{202e}d\\u{d}e");
+        assert_eq!(shown("\u{fc}ber \u{1f600}"), "\u{fc}ber \u{1f600}");
+        let value = serde_json::json!({ "a": "\u{1b}[2J\u{9b}\u{202e}\u{7f}\u{feff}" });
+        let text = json_shown(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.chars().any(|c| c != '\n' && is_hostile(c)), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }

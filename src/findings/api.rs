@@ -8,13 +8,15 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::filter::Asked;
+use super::filter::{PARAMETERS, PLAIN};
 use super::normalise::hex;
 use super::permissions::Read;
 use crate::base::Timestamp;
 use crate::crypto::sha256;
+use crate::http::asked::{Asked, Paged};
 use crate::http::query::Query;
 use crate::http::{Kind, May, Permission, Problem};
+use crate::model::filter::FindingField;
 use crate::model::{Event, Outcome, event};
 use crate::store::findings::{self, Stored};
 use crate::store::{Reader, StoreError};
@@ -73,28 +75,23 @@ pub(super) async fn list(
     State(shared): State<Shared>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let asked = Asked::read(query.as_deref())?;
-    let (caller, binding) = (may.caller.reference().to_string(), asked.binding());
-    let bound = [caller.as_str(), binding.as_str()];
-    let cursors = &shared.0.cursors;
-    let before = match &asked.cursor {
-        None => None,
-        Some(cursor) => Some(cursors.open_text(&bound, cursor).and_then(|text| position(&text)).ok_or_else(|| {
-            let detail = "this cursor belongs to another filter or caller, or is none: begin again without it";
-            Problem::parameter("cursor", detail)
-        })?),
-    };
+    let mut q = Query::read(query.as_deref(), &PARAMETERS.map(|parameter| parameter.name));
+    let (caller, cursors) = (may.caller.reference().to_string(), &shared.0.cursors);
+    let paged = Paged::take(&mut q, cursors, ("findings", caller), &[], shared.0.guard.clock.now());
+    let asked: Asked<FindingField> = Asked::take(&mut q, &PLAIN, paged.as_of);
+    q.finish()?;
+    let before = paged.position.as_deref().and_then(position);
     let before = before.as_ref().map(|(updated, id)| (*updated, id.as_str()));
     let mut reader = shared.reader(&may).await?;
     // One more than asked for tells whether there is another page.
-    let page = findings::page(&mut reader, &asked.filter, before, asked.limit + 1).await;
+    let more = i64::try_from(paged.limit + 1).unwrap_or(i64::MAX);
+    let page = findings::page(&mut reader, &asked.filter, before, more).await;
     let mut page = page.map_err(|error| unavailable(&may, &error))?;
     drop(reader);
-    let wanted = usize::try_from(asked.limit).unwrap_or(usize::MAX);
-    let more = page.len() > wanted;
-    page.truncate(wanted);
+    let more = page.len() > paged.limit;
+    page.truncate(paged.limit);
     let end = |last: &Stored| format!("{} {}", last.updated.as_micros(), last.finding_id);
-    let next = page.last().filter(|_| more).map(|last| cursors.seal_text(&bound, &end(last)));
+    let next = page.last().filter(|_| more).map(|last| paged.next(cursors, &end(last)));
     let read = shared.read_event(&may).with("filters", asked.names).with("items", page.len());
     shared.0.guard.audit.queue(read);
     Ok(Json(json!({ "items": page.iter().map(view).collect::<Vec<_>>(), "next_cursor": next })))

@@ -17,6 +17,8 @@ pub mod request_id;
 pub mod trace;
 
 #[cfg(feature = "server")]
+pub mod asked;
+#[cfg(feature = "server")]
 pub mod body;
 #[cfg(feature = "server")]
 pub mod browser;
@@ -44,6 +46,8 @@ pub mod query;
 pub mod record;
 #[cfg(feature = "server")]
 pub mod routes;
+#[cfg(feature = "server")]
+mod rows;
 #[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]

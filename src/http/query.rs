@@ -72,6 +72,12 @@ impl Query {
         }
     }
 
+    /// What is left of the query as text, but for `free`: the same for every spelling of it.
+    pub fn binding(&self, free: &[&str]) -> String {
+        let left: Vec<_> = self.values.iter().filter(|(name, _)| !free.contains(&name.as_str())).collect();
+        serde_json::to_string(&left).unwrap_or_default()
+    }
+
     /// Notes a mistake.
     pub fn wrong(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
         self.errors.push(json!({ "parameter": name, "detail": detail.into() }));

@@ -49,7 +49,7 @@ impl Caller {
         self.token.as_ref().map_or_else(|| &*self.reference().id, |token| &token.client_id)
     }
 
-    fn facts(&self, now: Timestamp) -> Facts<'_> {
+    pub(super) fn facts(&self, now: Timestamp) -> Facts<'_> {
         self.token.as_ref().map_or_else(|| Facts::at(now), |token| Facts::of_token(token, now))
     }
 

@@ -13,9 +13,12 @@ use crate::base::{Timestamp, id};
 use crate::crypto::{b64url, sha256};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::event::kind;
+use crate::model::filter::{EventField, Op, Value as Bound};
+use crate::policy::Rows;
 use crate::registry::Mistake;
 use crate::store::entry::Entry;
 use crate::store::log::{self, Filter};
+use crate::store::row::EventRow;
 use crate::store::{StoreError, events, tokens};
 
 /// What an answer of the token endpoint, or a step towards one, is recorded as.
@@ -46,9 +49,10 @@ pub(super) async fn explain(
     State(Shared(ctx)): State<Shared>,
     sent: Sent,
 ) -> Result<Response, Problem> {
+    let mut rows = ctx.guard.events(&may.caller, &may.info)?;
     let found = match of(&ctx, &sent).await? {
         Of::Token(jti) => {
-            let found = issuance(&ctx, &jti).await.map_err(broken)?;
+            let found = issuance(&ctx, &jti, &mut rows).await.map_err(broken)?;
             let found = found.ok_or_else(|| {
                 let detail = format!("the log has no issuance of `{jti}`: it was issued elsewhere, or never");
                 Problem::new(Kind::NotFound).detail(detail)
@@ -56,7 +60,7 @@ pub(super) async fn explain(
             vec![found]
         }
         Of::Request(request_id) => {
-            let found = of_request(&ctx, &request_id).await.map_err(broken)?;
+            let found = of_request(&ctx, &request_id, &mut rows).await.map_err(broken)?;
             if found.is_empty() {
                 let detail = format!("no token was issued or refused in the request `{request_id}`");
                 return Err(Problem::new(Kind::NotFound).detail(detail));
@@ -111,25 +115,26 @@ fn is_issuance(event: &Map<String, Value>, jti: &str) -> bool {
     event.get("kind").and_then(Value::as_str) == Some(kind::TOKEN_ISSUED) && said == Some(jti)
 }
 
-async fn issuance(ctx: &Ctx, jti: &str) -> Result<Option<Map<String, Value>>, StoreError> {
+async fn issuance(ctx: &Ctx, jti: &str, rows: &mut Rows<'_>) -> Result<Option<Map<String, Value>>, StoreError> {
     let Some(millis) = made_at(jti) else { return Ok(None) };
     // The intake first: what leaves it while this looks is in the log by then.
-    if let Some(waiting) = waiting(ctx).await?.into_iter().find(|event| is_issuance(event, jti)) {
+    if let Some(waiting) = waiting(ctx, rows).await?.into_iter().find(|event| is_issuance(event, jti)) {
         return Ok(Some(waiting));
     }
     let mut looked_at = 0;
     for (before, after) in AROUND {
         let at = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1000));
-        let (since, until) = (Some(at(millis - before)), Some(at(millis + after)));
-        let filter = Filter { since, until, kind: Some(kind::TOKEN_ISSUED.to_owned()), ..Filter::default() };
+        let time = |op, millis| Filter::of(EventField::Time, op, Bound::Time(at(millis)));
+        let within = time(Op::Ge, millis - before).and(time(Op::Lt, millis + after));
+        let filter = Filter::is(EventField::Kind, kind::TOKEN_ISSUED).and(within);
         let mut last = None;
         while looked_at < MOST {
             let page = log::page(&mut ctx.store.read_log().await?, &filter, last, PAGE).await?;
             looked_at += page.len();
             let Some(oldest) = page.last() else { break };
             last = Some(oldest.seq);
-            let found = page.iter().map(|stored| whole(Some(stored.seq), &stored.entry));
-            if let Some(found) = found.into_iter().find(|event| is_issuance(event, jti)) {
+            let mut found = page.iter().filter_map(|stored| seen(Some(stored.seq), &stored.entry, rows));
+            if let Some(found) = found.find(|event| is_issuance(event, jti)) {
                 return Ok(Some(found));
             }
         }
@@ -137,15 +142,15 @@ async fn issuance(ctx: &Ctx, jti: &str) -> Result<Option<Map<String, Value>>, St
     Ok(None)
 }
 
-async fn of_request(ctx: &Ctx, request_id: &str) -> Result<Vec<Map<String, Value>>, StoreError> {
+async fn of_request(ctx: &Ctx, request_id: &str, rows: &mut Rows<'_>) -> Result<Vec<Map<String, Value>>, StoreError> {
     let text = |event: &Map<String, Value>, name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
     let told = |event: &Map<String, Value>| text(event, "kind").is_some_and(|kind| KINDS.contains(&kind.as_str()));
-    let waiting = waiting(ctx).await?.into_iter();
+    let waiting = waiting(ctx, rows).await?.into_iter();
     let mut found: Vec<_> =
         waiting.filter(|event| text(event, "request_id").as_deref() == Some(request_id) && told(event)).collect();
-    let filter = Filter { request_id: Some(request_id.to_owned()), ..Filter::default() };
+    let filter = Filter::is(EventField::RequestId, request_id);
     let page = log::page(&mut ctx.store.read_log().await?, &filter, None, PAGE).await?;
-    for event in page.iter().map(|stored| whole(Some(stored.seq), &stored.entry)).filter(told) {
+    for event in page.iter().filter_map(|stored| seen(Some(stored.seq), &stored.entry, rows)).filter(told) {
         // It may have left the intake between the two looks.
         if found.iter().all(|known| known.get("id") != event.get("id")) {
             found.push(event);
@@ -155,9 +160,14 @@ async fn of_request(ctx: &Ctx, request_id: &str) -> Result<Vec<Map<String, Value
 }
 
 /// What is recorded and has no number yet.
-async fn waiting(ctx: &Ctx) -> Result<Vec<Map<String, Value>>, StoreError> {
+async fn waiting(ctx: &Ctx, rows: &mut Rows<'_>) -> Result<Vec<Map<String, Value>>, StoreError> {
     let waiting = events::waiting_after(&mut ctx.store.read().await?, -1, PAGE).await?;
-    Ok(waiting.iter().map(|waiting| whole(None, &waiting.entry)).collect())
+    Ok(waiting.iter().filter_map(|waiting| seen(None, &waiting.entry, rows)).collect())
+}
+
+/// An event that the caller may see.
+fn seen(seq: Option<i64>, entry: &Entry, rows: &mut Rows<'_>) -> Option<Map<String, Value>> {
+    rows.allow(&EventRow::of(seq.unwrap_or(-1), entry)).then(|| whole(seq, entry))
 }
 
 /// Both halves as one object; what was erased is missing from it.

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod decision;
 pub mod event;
+#[cfg(feature = "server")]
+pub mod filter;
 pub mod finding;
 pub mod grant;
 pub mod key;

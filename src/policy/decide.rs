@@ -197,7 +197,7 @@ impl Snapshot {
 
     /// The entity with every ancestor that the static entities know, as it must be for this schema. Level 1 validation
     /// means that policies need nothing else of it.
-    fn checked(&self, node: &Node) -> Option<Entity> {
+    pub(crate) fn checked(&self, node: &Node) -> Option<Entity> {
         let entity = node.entity.clone()?;
         if node.made_by == self.serial {
             return Some(entity);
@@ -216,7 +216,7 @@ impl Snapshot {
         Entity::new(node.uid.clone(), attributes.into_iter().collect(), parents.union(&above).cloned().collect()).ok()
     }
 
-    fn context(&self, action: &Action, given: Given<'_>, reads: Reads) -> Option<Context> {
+    pub(crate) fn context(&self, action: &Action, given: Given<'_>, reads: Reads) -> Option<Context> {
         match given {
             Given::Sent(context, _) => context.validate(&self.schema, &action.uid).ok().map(|()| context),
             Given::Facts(facts, extra) => {

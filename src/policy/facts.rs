@@ -133,7 +133,7 @@ impl<'a> Facts<'a> {
 }
 
 /// Whole seconds, in the one form that Cedar's `datetime` takes for any year it knows.
-fn whole_seconds(at: Timestamp) -> String {
+pub(crate) fn whole_seconds(at: Timestamp) -> String {
     let at = Timestamp::from_secs(at.as_secs().clamp(0, 253_402_300_799)).to_string();
     let (second, _) = at.split_once('.').unwrap_or((&at, ""));
     format!("{second}Z")

@@ -29,12 +29,15 @@ mod reads;
 mod remembered;
 mod risk;
 mod routes;
+mod rows;
 mod shape;
 mod snapshot;
 mod step_up;
 pub mod testing;
 mod tiers;
 pub mod types;
+#[cfg(feature = "server")]
+mod within;
 
 pub use decide::Question;
 pub use embedded::embedded;
@@ -48,6 +51,7 @@ pub use named::{Prepared, WireContext};
 pub use problem::{Files, Problem, Severity};
 pub use risk::{Known, Risk, Standings, place};
 pub use routes::{Route, RouteMatch};
+pub use rows::{Rows, Said};
 pub use snapshot::Snapshot;
 pub use step_up::StepUp;
 pub use tiers::Tier;

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 
 use super::entry::Entry;
 use super::sql::{Handle, affected, run, statements};
@@ -14,6 +15,13 @@ statements! {
     FROM = shared(
         "select first_seq, count, leaves, entries from log_blocks
          where first_seq >= (select coalesce(max(first_seq), 0) from log_blocks where first_seq <= $1)
+         order by first_seq"
+    );
+    /// From the block that holds a number, of those that begin below another.
+    FORWARDS = shared(
+        "select first_seq, count, leaves, entries from log_blocks
+         where first_seq >= (select coalesce(max(first_seq), 0) from log_blocks where first_seq <= $1)
+           and first_seq < $2
          order by first_seq"
     );
     /// From the newest of a range of whole blocks.
@@ -208,19 +216,37 @@ pub async fn backwards(
     handle: &mut impl Handle,
     first: i64,
     end: i64,
-    mut each: impl FnMut(&Block) -> Result<bool, StoreError>,
+    each: impl FnMut(&Block) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    run!(handle, BACKWARDS, |conn, text| async {
-        let mut rows = sqlx::query_as::<_, Row>(text).bind(first).bind(end).fetch(conn);
-        while let Some(row) = rows.try_next().await? {
-            match each(&block(row)) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Ok(Err(error)),
-            }
+    run!(handle, BACKWARDS, |conn, text| walk(sqlx::query_as::<_, Row>(text).bind(first).bind(end).fetch(conn), each))?
+}
+
+/// Goes through the blocks from the one that holds entry `first` on, of those that begin below `end`, in order, until
+/// `each` has enough (`false`).
+///
+/// # Errors
+/// When the database fails, or what `each` says.
+pub async fn forwards(
+    handle: &mut impl Handle,
+    first: i64,
+    end: i64,
+    each: impl FnMut(&Block) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    run!(handle, FORWARDS, |conn, text| walk(sqlx::query_as::<_, Row>(text).bind(first).bind(end).fetch(conn), each))?
+}
+
+async fn walk(
+    mut rows: BoxStream<'_, Result<Row, sqlx::Error>>,
+    mut each: impl FnMut(&Block) -> Result<bool, StoreError>,
+) -> Result<Result<(), StoreError>, sqlx::Error> {
+    while let Some(row) = rows.try_next().await? {
+        match each(&block(row)) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return Ok(Err(error)),
         }
-        Ok::<_, sqlx::Error>(Ok(()))
-    })?
+    }
+    Ok(Ok(()))
 }
 
 /// The block that holds entry `seq`, if there is such an entry.

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::base::{Rng, Timestamp, rng};
 use crate::model::Event;
@@ -148,7 +150,8 @@ impl Entry {
     pub fn searchable(&self) -> Result<Searchable<'_>, serde_json::Error> {
         let rest = self.rest().body.map(serde_json::from_slice::<Rest<'_>>).transpose()?;
         let personal = self.personal().body.map(serde_json::from_slice::<Personal<'_>>).transpose()?;
-        Ok(Searchable { rest, principal: personal.and_then(|personal| personal.principal) })
+        let (principal, address) = personal.map_or((None, None), |personal| (personal.principal, personal.address));
+        Ok(Searchable { rest, principal, address })
     }
 }
 
@@ -201,21 +204,46 @@ pub struct Rest<'a> {
     /// The request it belongs to.
     #[serde(borrow, default)]
     pub request_id: Option<Text<'a>>,
+    /// Why.
+    #[serde(borrow, default)]
+    pub reason: Option<Text<'a>>,
+    /// Which policies said so.
+    #[serde(borrow, default)]
+    pub policies: Vec<Text<'a>>,
+    /// Under which snapshot of them.
+    #[serde(borrow, default)]
+    pub snapshot: Option<Text<'a>>,
+    /// The trace it belongs to.
+    #[serde(borrow, default)]
+    pub trace_id: Option<Text<'a>>,
+    /// How long it took.
+    #[serde(default)]
+    pub latency_us: Option<i64>,
+    /// How many it stands for, when not one.
+    #[serde(default)]
+    pub count: Option<i64>,
+    /// The facts of its kind: JSON, not looked into.
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Personal<'a> {
     #[serde(borrow, default)]
     principal: Option<Text<'a>>,
+    #[serde(default)]
+    address: Option<IpAddr>,
 }
 
 /// What searches go by, as the halves say it. What was erased is not there, and finds nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Searchable<'a> {
     /// From the half that stays.
     pub rest: Option<Rest<'a>>,
     /// From the half that can be erased.
     pub principal: Option<Text<'a>>,
+    /// From the same.
+    pub address: Option<IpAddr>,
 }
 
 #[cfg(test)]

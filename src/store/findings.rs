@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::{Postgres, QueryBuilder, Sqlite};
 
-use super::sql::{Conn, Handle, Sql, affected, run, statements};
+pub use super::finding_search::{Filter, page};
+use super::sql::{Handle, affected, run, statements};
 use super::{StoreError, Tx, decode, digest, encode};
 use crate::base::Timestamp;
-use crate::model::{Entity, EntityKind, Finding, FindingState, Format, Severity, TokenDigest};
+use crate::model::{Entity, Finding, FindingState, TokenDigest};
 
 statements! {
     FIND = shared(
@@ -108,9 +108,9 @@ pub struct Revision {
     pub origin: String,
 }
 
-type Row = (String, String, i64, i64, i64, Vec<u8>, i64, String);
+pub(super) type Row = (String, String, i64, i64, i64, Vec<u8>, i64, String);
 
-fn stored(row: Row) -> Result<Stored, StoreError> {
+pub(super) fn stored(row: Row) -> Result<Stored, StoreError> {
     let (finding_id, case_id, updated, revision, revisions, hash, recorded_at, body) = row;
     Ok(Stored {
         finding_id,
@@ -380,111 +380,4 @@ pub async fn put_source(
             .bind(now.as_micros()))?
     };
     if done == 0 { Err(StoreError::Fenced) } else { Ok(()) }
-}
-
-/// Which findings are asked for. Fields that are `None` ask for nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Changed not before this.
-    pub since: Option<Timestamp>,
-    /// Changed before this.
-    pub until: Option<Timestamp>,
-    /// Written in.
-    pub format: Option<Format>,
-    /// Exactly this bad.
-    pub severity: Option<Severity>,
-    /// At least this bad.
-    pub min_severity: Option<Severity>,
-    /// How it stands.
-    pub state: Option<FindingState>,
-    /// Made up or not.
-    pub sample: Option<bool>,
-    /// The provider's type.
-    pub kind: Option<String>,
-    /// The product.
-    pub product: Option<String>,
-    /// The AWS account.
-    pub account: Option<String>,
-    /// The region.
-    pub region: Option<String>,
-    /// Of this case.
-    pub case_id: Option<String>,
-    /// That are or were about each of these.
-    pub entities: Vec<(EntityKind, String)>,
-}
-
-const SEARCH: &str = "select finding_id, case_id, updated, revision, revisions, content_hash, recorded_at, body
-    from findings where true";
-const PAGE: Sql = Sql::shared("PAGE", SEARCH);
-
-/// Adds the conditions of a filter. The same text for both databases.
-fn filtered<'q, DB: sqlx::Database>(
-    query: &mut QueryBuilder<DB>,
-    filter: &'q Filter,
-    before: Option<(Timestamp, &'q str)>,
-    limit: i64,
-) where
-    i64: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-    &'q str: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-{
-    if let Some((updated, finding_id)) = before {
-        query.push(" and (updated, finding_id) < (").push_bind(updated.as_micros());
-        query.push(", ").push_bind(finding_id).push(")");
-    }
-    for (condition, value) in [
-        (" and updated >= ", filter.since.map(Timestamp::as_micros)),
-        (" and updated < ", filter.until.map(Timestamp::as_micros)),
-        (" and severity = ", filter.severity.map(|s| i64::from(s.level()))),
-        (" and severity >= ", filter.min_severity.map(|s| i64::from(s.level()))),
-        (" and sample = ", filter.sample.map(i64::from)),
-    ] {
-        if let Some(value) = value {
-            query.push(condition).push_bind(value);
-        }
-    }
-    for (condition, value) in [
-        (" and format = ", filter.format.map(Format::as_str)),
-        (" and state = ", filter.state.map(FindingState::as_str)),
-        (" and type = ", filter.kind.as_deref()),
-        (" and product = ", filter.product.as_deref()),
-        (" and account = ", filter.account.as_deref()),
-        (" and region = ", filter.region.as_deref()),
-        (" and case_id = ", filter.case_id.as_deref()),
-    ] {
-        if let Some(value) = value {
-            query.push(condition).push_bind(value);
-        }
-    }
-    for (kind, value) in &filter.entities {
-        query
-            .push(" and finding_id in (select finding_id from finding_entities where kind = ")
-            .push_bind(kind.as_str());
-        query.push(" and value = ").push_bind(value.as_str()).push(")");
-    }
-    query.push(" order by updated desc, finding_id desc limit ").push_bind(limit);
-}
-
-/// Up to `limit` findings that match, those with the newest activity first, after `before`.
-///
-/// # Errors
-/// When the database fails.
-pub async fn page(
-    handle: &mut impl Handle,
-    filter: &Filter,
-    before: Option<(Timestamp, &str)>,
-    limit: i64,
-) -> Result<Vec<Stored>, StoreError> {
-    let rows: Result<Vec<Row>, _> = match handle.conn() {
-        Conn::Sqlite(conn) => {
-            let mut query = QueryBuilder::<Sqlite>::new(SEARCH);
-            filtered(&mut query, filter, before, limit);
-            query.build_query_as().fetch_all(conn).await
-        }
-        Conn::Postgres(conn) => {
-            let mut query = QueryBuilder::<Postgres>::new(SEARCH);
-            filtered(&mut query, filter, before, limit);
-            query.build_query_as().fetch_all(conn).await
-        }
-    };
-    rows.map_err(|e| PAGE.failed(e))?.into_iter().map(stored).collect()
 }

@@ -2,7 +2,7 @@
 
 pub use super::blocks::Numbered;
 use super::blocks::{self, Block};
-pub use super::search::{Filter, page};
+pub use super::search::{Filter, Found, Order, Walk, Work, page, pages, times_of as times, walk};
 pub use super::segments::{SEGMENT, settle};
 use super::sql::{Handle, affected, run, statements};
 use super::{Store, StoreError, Tx};

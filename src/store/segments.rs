@@ -16,6 +16,11 @@ statements! {
         "select first_seq, count, low, high from log_segments
          where first_seq < $1 and low < $2 and high >= $3 order by first_seq desc limit $4"
     );
+    /// The same, oldest first.
+    FROM = shared(
+        "select first_seq, count, low, high from log_segments
+         where first_seq >= $1 and first_seq < $5 and low < $2 and high >= $3 order by first_seq limit $4"
+    );
     AFTER = shared("select first_seq, count, low, high from log_segments where first_seq >= $1 order by first_seq limit $2");
     POSTINGS = shared(
         "select first_seq, postings from log_terms where bucket = $1 and first_seq >= $2 and first_seq <= $3
@@ -162,6 +167,37 @@ pub(super) async fn before(
         .bind(limit)
         .fetch_all(conn))?;
     Ok(segments(rows))
+}
+
+/// Up to `limit` segments that begin in `first..end` and may hold something before `until` and not before `since`, oldest
+/// first.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn from(
+    handle: &mut impl Handle,
+    first: i64,
+    end: i64,
+    (since, until): (i64, i64),
+    limit: i64,
+) -> Result<Vec<Segment>, StoreError> {
+    let rows = run!(handle, FROM, |conn, text| sqlx::query_as(text)
+        .bind(first)
+        .bind(until)
+        .bind(since)
+        .bind(limit)
+        .bind(end)
+        .fetch_all(conn))?;
+    Ok(segments(rows))
+}
+
+/// Where the segment begins that holds entry `seq`, if one does; else `seq`.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn holding(handle: &mut impl Handle, seq: i64) -> Result<i64, StoreError> {
+    let found = before(handle, seq.saturating_add(1), (i64::MIN, i64::MAX), 1).await?.pop();
+    Ok(found.filter(|segment| seq < segment.first_seq + segment.count).map_or(seq, |segment| segment.first_seq))
 }
 
 /// Up to `limit` segments from that of entry `seq` on, in order.

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use super::entry::Searchable;
-use super::search::Filter;
+use crate::model::filter::EventField;
 
 /// Into how many rows the terms of a segment are spread: a search reads one of them a term.
 pub(super) const BUCKETS: i64 = 32;
 
 /// A term's hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Term {
     /// Which row.
     pub(super) bucket: i64,
@@ -56,17 +56,18 @@ pub(super) fn of_rest(found: &Searchable<'_>) -> Vec<Term> {
     all.into_iter().filter_map(|(field, value)| Some(Term::new(field, value?))).collect()
 }
 
-/// The terms a filter asks for; times are none. The rarer come first.
-pub(super) fn of_filter(filter: &Filter) -> Vec<Term> {
-    let all = [
-        (REQUEST_ID, &filter.request_id),
-        (RESOURCE, &filter.resource),
-        (PRINCIPAL, &filter.principal),
-        (ACTION, &filter.action),
-        (KIND, &filter.kind),
-        (OUTCOME, &filter.outcome),
-    ];
-    all.into_iter().filter_map(|(field, value)| Some(Term::new(field, value.as_deref()?))).collect()
+/// The term that an entry holds when this field is this text, and its name; `None` where the index cannot tell.
+pub(super) fn of_field(field: &EventField, text: &str) -> Option<(Term, &'static str)> {
+    let (number, name) = match field {
+        EventField::Kind => (KIND, "kind"),
+        EventField::Outcome => (OUTCOME, "outcome"),
+        EventField::Principal => (PRINCIPAL, "principal"),
+        EventField::Action => (ACTION, "action"),
+        EventField::Resource => (RESOURCE, "resource"),
+        EventField::RequestId => (REQUEST_ID, "request_id"),
+        _ => return None,
+    };
+    Some((Term::new(number, text), name))
 }
 
 /// The terms of a segment's entries; an entry is known by its place in the segment.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use http::{Method, Request, header};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -173,11 +174,55 @@ impl Api {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    /// Writes what a server answers as it comes.
-    pub(super) async fn stream(&self, path: &str, out: &mut impl std::io::Write) -> Result<(), Failure> {
+    /// Writes an answer as it comes, however long it is; of a stream of events what follows the one numbered `last`.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        last: Option<i64>,
+        out: &mut impl std::io::Write,
+    ) -> Result<(), Failure> {
+        let inside = match self {
+            Self::Remote(remote) => return remote.stream(path, last, out).await,
+            Self::Inside(_, inside) => inside,
+        };
+        let mut request = Request::get(path);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last.to_string());
+        }
+        let request = request.body(Bytes::new());
+        let request = request.map_err(|e| Failure::usage(format!("`{path}` cannot be asked for: {e}")))?;
+        let (parts, mut body) = inside.open(request).await.into_parts();
+        if !parts.status.is_success() {
+            let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            return Err(refusal(parts.status.as_u16(), &serde_json::from_slice(&whole).unwrap_or_default()));
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| Failure::failed(format!("the answer broke off: {e}")))?;
+            match out.write_all(frame.data_ref().map_or(&[][..], |data| data)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Err(Failure::ReaderLeft),
+                Err(e) => return Err(Failure::failed(format!("cannot write to stdout: {e}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what waits in the intake of an opened store to its log; a server does that by itself.
+    pub(super) async fn sequence(&self) -> Result<(), Failure> {
         match self {
-            Self::Inside(..) => Err(Failure::usage("there is nothing to send: the store is here")),
-            Self::Remote(remote) => remote.stream(path, out).await,
+            Self::Inside(local, _) => local.sequence().await,
+            Self::Remote(_) => Ok(()),
+        }
+    }
+
+    /// Numbers also the events that followed the last answers: then the log says that it was read.
+    pub(super) async fn settle(&self) -> Result<(), Failure> {
+        match self {
+            Self::Inside(local, inside) => {
+                inside.finish().await?;
+                local.sequence().await
+            }
+            Self::Remote(_) => Ok(()),
         }
     }
 

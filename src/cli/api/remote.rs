@@ -165,9 +165,17 @@ impl Remote {
 
 impl Remote {
     /// Writes an answer as it comes, however long it is.
-    pub(super) async fn stream(&self, path: &str, out: &mut impl std::io::Write) -> Result<(), Failure> {
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        last: Option<i64>,
+        out: &mut impl std::io::Write,
+    ) -> Result<(), Failure> {
         let unreachable = |e: reqwest::Error| Failure::usage(format!("{} cannot be asked: {}", self.server, plain(&e)));
-        let request = self.http.get(format!("{}{path}", self.server)).timeout(LONGEST_STREAM);
+        let mut request = self.http.get(format!("{}{path}", self.server)).timeout(LONGEST_STREAM);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
         let mut response = request.bearer_auth(self.token.expose()).send().await.map_err(unreachable)?;
         let status = response.status();
         if !status.is_success() {

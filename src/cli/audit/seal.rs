@@ -1,13 +1,14 @@
 //! `audit export`, `audit checkpoint`, `audit verify`.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::super::api::Api;
 use super::super::failure::Failure;
 use super::super::local::Local;
 use super::super::output::{self, Output};
@@ -46,12 +47,6 @@ pub(in crate::cli) struct CheckpointArgs {
     anew: bool,
 }
 
-impl CheckpointArgs {
-    pub(super) fn anew(&self) -> bool {
-        self.anew
-    }
-}
-
 /// 32 bytes.
 #[derive(Clone, Debug)]
 struct PublicKey([u8; 32]);
@@ -79,6 +74,26 @@ pub(in crate::cli) async fn export(local: &Local) -> Result<(), Failure> {
         Err(ExportError::Write(e)) if e.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
         Err(error) => Err(Failure::chain(&error)),
     }
+}
+
+/// The whole log of a server.
+pub(super) async fn remote_export(api: &Api) -> Result<(), Failure> {
+    let mut out = Counted::new(BufWriter::new(io::stdout().lock()), "entries exported");
+    api.stream("/api/v1/audit/export", None, &mut out).await?;
+    match out.flush() {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
+        Err(e) => Err(Failure::failed(format!("cannot write to stdout: {e}"))),
+    }
+}
+
+/// The newest head of a server.
+pub(super) async fn remote_checkpoint(api: &Api, args: &CheckpointArgs) -> Result<(), Failure> {
+    if args.anew {
+        return Err(Failure::usage("`--anew` works on the store itself: leave out --server"));
+    }
+    let head = api.get("/api/v1/audit/checkpoint").await?.body;
+    output::bytes(head.get("note").and_then(Value::as_str).unwrap_or_default().as_bytes())
 }
 
 pub(in crate::cli) async fn checkpoint(local: &Local, args: &CheckpointArgs) -> Result<(), Failure> {

@@ -54,6 +54,23 @@ pub const PAGE: [Parameter; 2] = [
     Parameter::new("cursor", "`next_cursor` of the page before", r#"{"type": "string"}"#),
 ];
 
+/// Some parameters, one after another; as many as `N`.
+pub const fn joined<const N: usize>(parts: &[&[Parameter]]) -> [Parameter; N] {
+    let mut all = [PAGE[0]; N];
+    let (mut at, mut parts) = (0, parts);
+    while let [part, others @ ..] = parts {
+        let mut part = *part;
+        while let [one, left @ ..] = part {
+            if let Some(place) = all.split_at_mut(at).1.first_mut() {
+                *place = *one;
+            }
+            (at, part) = (at + 1, left);
+        }
+        parts = others;
+    }
+    all
+}
+
 /// What a call does to the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Changes {

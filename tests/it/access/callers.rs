@@ -71,7 +71,7 @@ async fn every_answer_of_a_batch_is_an_event_that_names_who_asked_and_about_whom
     assert_eq!(answer.header("x-request-id"), Some("req-7"));
     stage.audit.flush().await.expect("is written");
     let mut reader = stage.store.store.read_log().await.expect("a reader");
-    let filter = log::Filter { kind: Some("decision".to_owned()), ..log::Filter::default() };
+    let filter = log::Filter::is(stockade::model::filter::EventField::Kind, "decision");
     let entries = log::page(&mut reader, &filter, None, 10).await.expect("a page");
     let mut events: Vec<(String, Value)> = entries
         .into_iter()

@@ -54,6 +54,14 @@ async fn each_filter_keeps_what_matches_and_nothing_else() {
             ("kind=decision&outcome=denied&principal=client-1", |n| n % 3 != 0 && n % 2 == 1 && n % 4 == 1),
             ("request_id=req-17&outcome=allowed", |_| false),
             ("kind=audit.gap", |_| false),
+            ("filter=outcome%3Ddenied+AND+action%3Dact:3+OR+action%3Dact:4", |n| n % 2 == 1 && n % 5 >= 3),
+            ("filter=-%28kind%3Dtoken.issued+OR+outcome%3Ddenied%29", |n| n % 3 != 0 && n % 2 == 0),
+            ("filter=data.n%3E%3D50+time%3C2027-01-15T08:00:55Z", |n| (50..55).contains(&n)),
+            ("filter=client%3Dclient-3", |n| n % 4 == 3),
+            ("filter=address:192.0.2.0/24+request_id:%22REQ-1%22", |n| n == 1 || (10..20).contains(&n)),
+            ("filter=address:198.51.100.0/24", |_| false),
+            ("filter=%22route+r5%22", |n| n % 6 == 5),
+            ("kind=decision&filter=%22client+2%22", |n| n % 3 != 0 && n % 4 == 2),
         ] {
             let items = stage.items(&format!("?{query}&limit=500"), &token).await;
             let mut expected: Vec<u64> = (0..60).filter(|n| keeps(*n)).collect();

@@ -34,7 +34,10 @@ async fn a_bad_query_is_a_400_that_names_every_mistake() {
         ("request_id=%c3%28", &["request_id"]),
         ("cursor=%20", &["cursor"]),
         ("request_id=%0a", &["request_id"]),
-        ("limit=0&outcome=x&nonsense=1", &["nonsense", "outcome", "limit"]),
+        ("limit=0&outcome=x&nonsense=1", &["nonsense", "limit", "outcome"]),
+        ("filter=knd%3Ddecision", &["filter"]),
+        ("filter=kind%3Ddecision+AND", &["filter"]),
+        ("filter=%28%28%28", &["filter"]),
     ] {
         let (status, body) = stage.get(&format!("/api/v1/audit/events?{query}"), &token).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
@@ -70,6 +73,7 @@ async fn a_cursor_serves_its_caller_and_its_filter_alone() {
         (format!("limit=5&cursor={cursor}"), &token, false),
         (format!("kind=decision&outcome=denied&cursor={cursor}"), &token, false),
         (format!("kind=token.issued&cursor={cursor}"), &token, false),
+        (format!("kind=decision&filter=-outcome%3Ddenied&cursor={cursor}"), &token, false),
         (format!("kind=decision&cursor={changed}"), &token, false),
         (format!("kind=decision&cursor={cursor}A"), &token, false),
         ("kind=decision&cursor=0".to_owned(), &token, false),
@@ -83,6 +87,27 @@ async fn a_cursor_serves_its_caller_and_its_filter_alone() {
             assert!(body["detail"].as_str().unwrap().starts_with("`cursor`: "), "{body}");
         }
     }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_field_that_does_not_exist_is_a_400_that_names_the_nearest_and_the_place() {
+    let stage = stage(Setup::default()).await;
+    let token = stage.auditor().await;
+    for (path, told) in [
+        (
+            "/api/v1/audit/events?filter=outcome%3Ddenied+AND+princpal%3Dx",
+            "at character 20: there is no field `princpal`: did you mean `principal`?",
+        ),
+        ("/api/v1/audit/events?filter=outcome%3Ddenid", "did you mean `denied`?"),
+    ] {
+        let (status, body) = stage.get(path, &token).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {body}");
+        assert!(body["errors"][0]["detail"].as_str().unwrap().contains(told), "{body}");
+    }
+    let long = "%28".repeat(8000);
+    let (status, _) = stage.get(&format!("/api/v1/audit/events?filter={long}"), &token).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
     stage.end().await;
 }
 

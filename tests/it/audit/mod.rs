@@ -2,6 +2,10 @@
 
 mod api;
 mod bad_input;
+mod counts;
 mod guard;
+mod rows;
 pub(crate) mod stage;
 mod tlog;
+mod tail;
+mod take;

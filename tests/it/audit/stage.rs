@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +10,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::Value;
-use stockade::audit::{Ctx, router};
+use stockade::audit::{Ctx, Tails, router};
 use stockade::audit_log::{self, AuditLog};
 use stockade::base::{Clock, ManualClock, Rng, Secret, SystemRng, Timestamp};
 use stockade::crypto::rotation::Settings;
@@ -19,6 +20,7 @@ use stockade::http::dpop::Proofs;
 use stockade::http::{Callers, Coarse, Cursors, Edge, Guard, edge};
 use stockade::limits::{self, Buckets, Limit};
 use stockade::live::{Live, keys};
+use stockade::model::filter::EventField;
 use stockade::model::{AccessToken, Event, Outcome, PrincipalRef, event::kind};
 use stockade::policy::{Engine, Snapshot};
 use stockade::store::log::{self, Filter};
@@ -40,6 +42,8 @@ pub(crate) struct Stage {
     pub(super) live: Arc<Live>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) prometheus: Prometheus,
+    pub(super) engine: Arc<Engine>,
+    pub(super) ending: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     worker: Option<JoinHandle<()>>,
 }
@@ -53,11 +57,13 @@ pub(super) struct Setup {
     pub(super) has_policies: bool,
     /// Whether anyone writes the log.
     pub(super) has_worker: bool,
+    /// How long a reader of the tail may read nothing.
+    pub(super) patience: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { burst: 1000, has_policies: true, has_worker: true }
+        Self { burst: 1000, has_policies: true, has_worker: true, patience: Duration::from_secs(30) }
     }
 }
 
@@ -87,6 +93,7 @@ impl Stage {
         let log_key = keys::log_key(&store, &sealer, &SystemRng).await.unwrap();
         let live = Arc::new(Live::load(store.clone(), Arc::clone(&sealer), ISSUER, Arc::clone(&time)).await.unwrap());
         let engine = Arc::new(Engine::new());
+        let shown = Arc::clone(&engine);
         if setup.has_policies {
             engine.install(Snapshot::embedded().unwrap());
         }
@@ -117,9 +124,13 @@ impl Stage {
         let cursors = || Cursors::derived(&secret);
         let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
         let origin = audit_log::checkpoint::origin(ISSUER);
-        let router = router(Ctx { guard, store, cursors: cursors(), sealer, origin }).merge(findings::router(findings));
+        let ending = Arc::<AtomicBool>::default();
+        let mut tails = Tails::new(2, Arc::clone(&ending));
+        tails.patience = setup.patience;
+        let ctx = Ctx { guard, store, cursors: cursors(), sealer, origin, tails };
+        let router = router(ctx).merge(findings::router(findings));
         let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);
-        Self { test, router, audit, live, clock, prometheus, stop, worker }
+        Self { test, router, audit, live, clock, prometheus, engine: shown, ending, stop, worker }
     }
 
     /// Ends the log's worker, so that what is queued is written.
@@ -192,7 +203,19 @@ impl Stage {
         for n in 0..count {
             self.audit.record(example(n)).await.unwrap();
         }
-        self.until(&Filter { request_id: Some(format!("req-{}", count - 1)), ..Filter::default() }, 1).await;
+        self.until(&Filter::is(EventField::RequestId, format!("req-{}", count - 1)), 1).await;
+    }
+
+    /// Records many at once.
+    pub(super) async fn record_many(&self, events: Vec<Event>) {
+        for event in events {
+            self.audit.queue(event);
+        }
+    }
+
+    /// The event of a stream that ended for this reason.
+    pub(super) fn ended(&self, why: &str) -> Filter {
+        Filter::is(EventField::Kind, kind::AUDIT_READ).and(Filter::is(EventField::Data("ended".into()), why))
     }
 
     /// Waits until the log holds `count` events that match: on PostgreSQL the sequencer moves them there.
@@ -211,7 +234,7 @@ impl Stage {
 
     /// Waits for `count` events of `kind`.
     pub(crate) async fn until_kind(&self, kind: &str, count: usize) {
-        self.until(&Filter { kind: Some(kind.to_owned()), ..Filter::default() }, count).await;
+        self.until(&Filter::is(EventField::Kind, kind), count).await;
     }
 }
 

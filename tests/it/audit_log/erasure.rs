@@ -8,6 +8,7 @@ use stockade::audit_log::leaf;
 use stockade::audit_log::verify::VerifyError;
 use stockade::audit_log::{erasure, verify};
 use stockade::base::{SystemRng, Timestamp};
+use stockade::model::filter::EventField;
 use stockade::model::{Event, Outcome, event::kind};
 use stockade::store::Store;
 use stockade::store::entry::Half;
@@ -103,7 +104,7 @@ async fn a_half_that_was_taken_out_of_an_export_is_reported() {
 async fn what_is_erased_is_found_no_more_and_the_index_still_agrees() {
     for test in stores().await {
         many(&test.store, (0..4500).map(event)).await;
-        let person = |n: usize| Filter { principal: Some(format!("Client::\"c{n}\"")), ..Filter::default() };
+        let person = |n: usize| Filter::is(EventField::Principal, format!("Client::\"c{n}\""));
         let find = async |filter: &Filter| {
             let page = log::page(&mut test.store.read_log().await.expect("read"), filter, None, 10).await;
             page.expect("a page").iter().map(|it| it.seq).collect::<Vec<_>>()

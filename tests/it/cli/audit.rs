@@ -30,6 +30,7 @@ fn lines(text: &str) -> Vec<Value> {
 #[test]
 fn a_query_finds_what_the_command_line_did_newest_first_and_is_recorded_itself() {
     let place = eventful();
+    place.json(&["audit", "query", "--limit", "1"]);
     let all = place.json(&["audit", "query"]);
     let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["audit.read", "client.changed", "client.changed", "client.changed"], "{all}");
@@ -42,6 +43,8 @@ fn a_query_finds_what_the_command_line_did_newest_first_and_is_recorded_itself()
     let count = |flags: &[&str]| place.json(&[&["audit", "query"], flags].concat()).as_array().unwrap().len();
     assert_eq!(count(&["--kind", "client.changed"]), 3);
     assert_eq!(count(&["--kind", "client.changed", "--limit", "2"]), 2);
+    assert_eq!(count(&["--filter", "kind = client.changed -action = client:delete"]), 2);
+    assert_eq!(count(&["--filter", "\"client app\"", "--kind", "client.changed"]), 3);
     assert_eq!(count(&["--action", "client:delete"]), 1);
     assert_eq!(count(&["--resource", "Client::\"app\""]), 3);
     assert_eq!(count(&["--outcome", "denied"]), 0);
@@ -54,6 +57,43 @@ fn a_query_finds_what_the_command_line_did_newest_first_and_is_recorded_itself()
     assert_eq!(count(&["--since", "2999-01-01T00:00:00Z"]), 0);
     let said = place.run(&["audit", "query", "--since", "yesterday"]);
     assert!(said.code == 2 && said.err.contains("15m"), "{said:?}");
+}
+
+#[test]
+fn a_query_explains_what_the_index_did_and_a_mistake_in_a_filter_is_wrong_usage() {
+    let place = eventful();
+    let said = place.run(&["audit", "query", "--filter", "kind=client.changed OR outcome=denied", "--explain"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("filter: kind = client.changed OR outcome = denied"), "{said:?}");
+    assert!(said.err.contains("index: (kind or outcome)") && said.err.contains("entries read"), "{said:?}");
+    let header = said.out.lines().next().unwrap();
+    assert!(header.starts_with("SEQ") && header.contains("PRINCIPAL"), "{said:?}");
+    assert_eq!(said.out.lines().count(), 4, "{said:?}");
+    assert!(!said.out.contains('\u{1b}'), "no colours but on a terminal: {said:?}");
+    std::fs::write(place.path().join("mine.filter"), "# ours\nkind = client.changed\nAND -action = client:delete\n")
+        .unwrap();
+    let found = place.json(&["audit", "query", "--filter", "@mine.filter"]);
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
+    assert_eq!(place.run(&["audit", "query", "--filter", "@nowhere.filter"]).code, 2);
+    let said = place.run(&["audit", "query", "--filter", "knd = decision"]);
+    assert!(said.code == 2 && said.err.contains("did you mean `kind`?"), "{said:?}");
+}
+
+#[test]
+fn events_alone_are_exported_as_they_are_or_in_ocsf_and_go_on_after_a_number() {
+    let place = eventful();
+    let export = |flags: &[&str]| {
+        let said = place.run(&[&["audit", "export"], flags].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+        lines(&said.out)
+    };
+    let all = export(&["--kind", "client.changed"]);
+    let changes: Vec<_> = all.iter().map(|event| event["data"]["change"].as_str().unwrap()).collect();
+    assert_eq!(changes, ["created", "disabled", "deleted"], "oldest first");
+    assert_eq!(export(&["--kind", "client.changed", "--after", "0"]), all[1..]);
+    let ocsf = export(&["--format", "ocsf", "--filter", "data.change = deleted"]);
+    assert_eq!(ocsf.len(), 1, "{ocsf:?}");
+    assert_eq!((&ocsf[0]["class_uid"], &ocsf[0]["activity_name"]), (&json!(6003), &json!("Delete")));
 }
 
 /// An empty table is an answer; to a question about nothing there is none.

@@ -58,6 +58,9 @@ async fn a_list_has_the_newest_activity_first_a_page_at_a_time() {
             next = format!("?limit=3&cursor={cursor}");
             let (status, _) = stage.get(&format!("/api/v1/findings?limit=3&state=open&cursor={cursor}"), &token).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "a cursor belongs to its filter");
+            let other = stage.token("other", ISSUER, "findings:read").await;
+            let (status, body) = stage.get(&format!("/api/v1/findings?limit=3&cursor={cursor}"), &other).await;
+            assert_eq!((status, &body["errors"][0]["parameter"]), (StatusCode::BAD_REQUEST, &json!("cursor")));
         }
         let ids: std::collections::BTreeSet<_> = seen.iter().map(|one| one["finding_id"].as_str().unwrap()).collect();
         assert_eq!((seen.len(), ids.len()), (7, 7));
@@ -93,6 +96,15 @@ async fn each_filter_asks_for_what_it_says() {
             ("?resource=arn:aws:s3:::sample-bucket", 1),
             ("?since=2026-11-24T00:00:00Z", 1),
             ("?until=2026-11-20T00:00:00Z", 1),
+            ("?filter=severity%3E%3Dhigh+-sample%3Dtrue", 1),
+            ("?filter=severity%3Chigh+OR+sample%3Dfalse", 3),
+            ("?filter=-region%3Deu-west-1&state=open", 4),
+            ("?filter=access_key%3AASIA+OR+address%3D198.51.100.7", 3),
+            ("?filter=type%3Aportscan", 1),
+            ("?filter=%22A+scan%22", 1),
+            ("?filter=title%3A%25", 0),
+            ("?filter=-principal:*+session:*", 0),
+            ("?filter=revision%3D1+updated_at%3E2026-11-23T00:00:00Z", 1),
         ] {
             assert_eq!(items(&stage, query, &token).await.len(), count, "{}: {query}", stage.test.name);
         }

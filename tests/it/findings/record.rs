@@ -3,7 +3,8 @@
 use serde_json::Value;
 use stockade::base::{ManualClock, SystemRng, Timestamp};
 use stockade::findings::{Bringer, Incoming, Piece, SAMPLES, record};
-use stockade::model::{Came, EntityKind, FindingState, Format, Severity};
+use stockade::model::filter::parse;
+use stockade::model::{Came, FindingState, Format, Severity};
 use stockade::store::Store;
 use stockade::store::findings::{self, Filter, Stored};
 
@@ -15,6 +16,10 @@ const LATE: &str = "2026-11-01T02:00:00.000Z";
 
 async fn found(store: &Store, filter: &Filter) -> Vec<Stored> {
     findings::page(&mut store.read().await.unwrap(), filter, None, 100).await.unwrap()
+}
+
+fn asked(text: &str) -> Filter {
+    parse(text, Timestamp::from_secs(1_800_000_000)).unwrap()
 }
 
 fn read(raw: &str) -> Incoming<'_> {
@@ -59,12 +64,10 @@ async fn what_a_finding_was_about_is_found_after_it_was_overwritten() {
         bring(&test.store, &before).await;
         bring(&test.store, &before.replace("198.51.100.7", "198.51.100.8").replace(EARLY, LATE)).await;
         for address in ["198.51.100.7", "198.51.100.8"] {
-            let about = vec![(EntityKind::Address, address.to_owned()), (EntityKind::Resource, "i-1".to_owned())];
-            let filter = Filter { entities: about, ..Filter::default() };
+            let filter = asked(&format!("address = {address} resource = i-1"));
             assert_eq!(found(&test.store, &filter).await.len(), 1, "{}: {address}", test.name);
         }
-        let other = vec![(EntityKind::Address, "198.51.100.9".to_owned())];
-        assert!(found(&test.store, &Filter { entities: other, ..Filter::default() }).await.is_empty());
+        assert!(found(&test.store, &asked("address = 198.51.100.9")).await.is_empty());
     }
 }
 
@@ -132,7 +135,7 @@ async fn the_same_activity_seen_by_two_products_is_one_case() {
         assert_eq!(came[0].1.case_id, came[1].1.case_id);
         assert_ne!(came[0].1.case_id, came[2].1.case_id);
         assert!(came.iter().all(|(_, stored)| stored.finding.sample), "each says that it is made up");
-        let twins = Filter { case_id: Some(came[0].1.case_id.clone()), ..Filter::default() };
+        let twins = asked(&format!("case_id = {}", came[0].1.case_id));
         assert_eq!(found(&test.store, &twins).await.len(), 2);
         let mut reader = test.store.read().await.unwrap();
         let called = findings::called(&mut reader, &came[1].1.finding.provider_id).await.unwrap().unwrap();

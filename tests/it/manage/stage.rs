@@ -217,7 +217,7 @@ impl Stage {
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
         self.audit.flush().await.unwrap();
         let mut all: Vec<Value> = Vec::new();
-        let filter = log::Filter { kind: Some(kind.to_owned()), ..log::Filter::default() };
+        let filter = log::Filter::is(stockade::model::filter::EventField::Kind, kind);
         // What the sequencer has moved, and what still waits for it: an event is in one of them.
         let waiting = events::waiting_after(&mut self.test.store.read().await.unwrap(), 0, 1000).await.unwrap();
         let moved = log::page(&mut self.test.store.read_log().await.unwrap(), &filter, None, 1000).await.unwrap();
