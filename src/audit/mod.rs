@@ -25,9 +25,9 @@ mod filter;
 mod ocsf;
 mod permissions;
 mod proofs;
-mod tlog;
 mod tail;
 mod take;
+mod tlog;
 
 use std::sync::Arc;
 

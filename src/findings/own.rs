@@ -11,9 +11,9 @@ use super::normalise::normalise;
 use super::record::{Bringer, Incoming, Mark, keep};
 use crate::audit_log::{AuditLog, Signal, Subject};
 use crate::base::{Clock, Rng, Timestamp};
+use crate::model::filter::{self, Filter, FindingField, Op};
 use crate::model::{Entity, EntityKind, Finding, FindingState, Format, PrincipalRef, Severity};
-use crate::store::findings::{self, Filter};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, findings};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::{Ended, Noticed};
 
@@ -121,13 +121,11 @@ impl Own {
 
     /// What nothing was added to for a while is over.
     async fn resolve_quiet(&self, now: Timestamp) -> Result<(), StoreError> {
-        let filter = Filter {
-            until: Some(now.minus(self.quiet)),
-            format: Some(Format::Ocsf),
-            product: Some(PRODUCT.to_owned()),
-            state: Some(FindingState::Open),
-            ..Filter::default()
-        };
+        let quiet = Filter::of(FindingField::UpdatedAt, Op::Lt, filter::Value::Time(now.minus(self.quiet)));
+        let filter = quiet
+            .and(Filter::is(FindingField::Format, Format::Ocsf.as_str()))
+            .and(Filter::is(FindingField::Product, PRODUCT))
+            .and(Filter::is(FindingField::State, FindingState::Open.as_str()));
         let over = findings::page(&mut self.store.read().await?, &filter, None, BATCH).await?;
         for stored in over {
             let raw = findings::raw(&mut self.store.read().await?, &stored.finding_id, stored.revision).await?;

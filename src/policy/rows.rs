@@ -153,7 +153,7 @@ impl<'a> Rows<'a> {
             attributes.extend(text(name).map(|value| (name.to_owned(), value)));
         }
         if let Some(address) = row.attribute("address") {
-            attributes.insert("address".to_owned(), RestrictedExpression::new_ip(address.into_owned()));
+            attributes.insert("address".to_owned(), RestrictedExpression::new_ip(&address));
         }
         let uid = core_uid(KIND, row.id());
         let resource = Resource::of(uid.clone(), Entity::new(uid, attributes, HashSet::new()).ok(), false);

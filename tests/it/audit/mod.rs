@@ -6,6 +6,6 @@ mod counts;
 mod guard;
 mod rows;
 pub(crate) mod stage;
-mod tlog;
 mod tail;
 mod take;
+mod tlog;

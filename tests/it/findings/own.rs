@@ -10,6 +10,7 @@ use stockade::config::{Risk, RiskMode};
 use stockade::findings::{Own, PRODUCT};
 use stockade::live::{self, Live};
 use stockade::model::event::kind;
+use stockade::model::filter::FindingField;
 use stockade::model::{EntityKind, Event, FindingState, Outcome, PrincipalRef, Severity};
 use stockade::policy::{Engine, Facts};
 use stockade::store::Store;
@@ -61,7 +62,7 @@ impl Stage {
     }
 
     async fn found(&self) -> Vec<Stored> {
-        let filter = Filter { product: Some(PRODUCT.to_owned()), ..Filter::default() };
+        let filter = Filter::is(FindingField::Product, PRODUCT);
         findings::page(&mut self.store.read().await.unwrap(), &filter, None, 10).await.unwrap()
     }
 
