@@ -4,7 +4,7 @@ mod api;
 mod bad_input;
 mod counts;
 mod guard;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod stage;
 mod tail;
 mod take;

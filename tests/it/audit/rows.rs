@@ -10,7 +10,7 @@ use super::stage::{ISSUER, Setup, Stage, stage, stages};
 use super::tail::Reader;
 
 /// The shipped policies, with this in the place of the grant of `audit:read`, and one more guard.
-pub(super) fn policies(read: &str, guard: &str) -> std::sync::Arc<Snapshot> {
+pub(crate) fn policies(read: &str, guard: &str) -> std::sync::Arc<Snapshot> {
     let grants = |path: &str, text: &str| match path {
         "grant/audit.cedar" => {
             let (before, rest) = text.split_once("@id(\"audit.read\")").expect("the grant");

@@ -72,6 +72,8 @@ fn what_holds_no_finding_is_read_and_what_is_no_json_is_told_at_the_end() {
     assert!(said.code == 2 && said.err.contains("store itself"), "{said:?}");
     let said = place.run(&["findings", "list", "--severity", "bad"]);
     assert!(said.code == 2 && said.err.contains("critical"), "{said:?}");
+    let found = place.json(&["findings", "list", "--filter", "severity >= high AND -state = archived sample = true"]);
+    assert_eq!(found, place.json(&["findings", "list", "--min-severity", "high", "--sample", "true"]));
     assert_eq!(place.json(&["findings", "list", "--limit", "3"]).as_array().map(Vec::len), Some(3));
     assert!(place.json(&["findings", "list", "--state", "archived"]).as_array().is_some_and(Vec::<Value>::is_empty));
 }

@@ -53,3 +53,25 @@ async fn sigterm_under_load_flushes_every_queue() {
     assert!(!export.contains("audit.gap"), "events were dropped");
     assert!(export.lines().last().is_some_and(|line| !line.is_empty()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_a_stream_of_events_with_the_reason() {
+    let stage = Stage::dev().await;
+    let token = stage.token("AUDITOR", None).await;
+    let address = stage.issuer.replace("http://localhost", "127.0.0.1");
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    let head = format!(
+        "GET /api/v1/audit/events/tail HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("the head is sent");
+    let (mut told, mut buffer) = (String::new(), [0; 1024]);
+    while !told.contains("as they are recorded") {
+        let read = stream.read(&mut buffer).await.expect("the stream begins");
+        assert!(read > 0, "it broke off: {told}");
+        told.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    stage.process.signal("TERM");
+    stream.read_to_string(&mut told).await.expect("the rest of the stream");
+    assert!(told.contains("event: end\ndata: {\"reason\":\"stopping\"}"), "{told}");
+    assert!(stage.process.ended().await.success(), "{}", stage.process.printed());
+}

@@ -36,6 +36,7 @@ pub(crate) struct Stage {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) live: Arc<Live>,
     pub(crate) admin: String,
+    pub(crate) engine: Arc<Engine>,
     test: TestStore,
     router: Router,
     audit: AuditLog,
@@ -114,7 +115,7 @@ impl Stage {
         let plenty = Limit::per_second(100_000, 100_000).unwrap();
         let guard = Arc::new(Guard {
             callers: Callers::Tokens { audience: ISSUER.into(), live: Arc::clone(&live), metadata: None },
-            engine,
+            engine: Arc::clone(&engine),
             audit: audit.clone().into(),
             coarse: Coarse::new(buckets, plenty, Arc::clone(&metrics), Arc::clone(&time)),
             proofs: Arc::new(Proofs::new(None)),
@@ -134,7 +135,7 @@ impl Stage {
         });
         let router = Edge::new(edge::Settings::default(), metrics, time, rng).wrap(router);
         let name = test.name;
-        let mut stage = Self { name, clock, live, admin: String::new(), test, router, audit, _stop: stop };
+        let mut stage = Self { name, clock, live, admin: String::new(), engine, test, router, audit, _stop: stop };
         stage.admin = stage.token("admin", "admin").await;
         stage
     }

@@ -95,6 +95,20 @@ async fn an_issuance_is_explained_by_the_token_its_id_or_its_request() {
 }
 
 #[tokio::test]
+async fn an_issuance_that_the_caller_may_not_see_is_not_explained() {
+    for stage in stages().await {
+        app(&stage).await;
+        let issued = stage.post("/api/v1/tokens", json!({ "client_id": "app", "scopes": ["notes:read"] })).await;
+        let guard = "@id(\"no\") forbid (principal, action == Stockade::Action::\"audit:read\", resource) \
+                     when { resource.kind == \"token.issued\" };";
+        stage.engine.install(crate::audit::rows::policies("", guard));
+        for asked in [json!({ "jti": issued.body["jti"] }), json!({ "request_id": issued.header("x-request-id") })] {
+            assert_eq!(stage.post("/api/v1/tokens/explain", asked.clone()).await.problem().0, 404, "{asked}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_explained_by_its_request() {
     for stage in stages().await {
         app(&stage).await;
