@@ -53,6 +53,11 @@ impl Live {
     /// # Errors
     /// When the database fails.
     pub async fn tell_risk(&self, engine: Arc<Engine>, settings: Settings, fetches: bool) -> Result<(), StoreError> {
+        if !fetches && settings.mode == RiskMode::On {
+            tracing::info!(
+                "no source of findings is configured: none grows stale, `context.risk.feedAgeSeconds` stays 0"
+            );
+        }
         let fetches_since = fetches.then(|| self.clock.now());
         // The first stays: one engine a process.
         self.risk.set(Feed { engine, settings, fetches_since }).ok();

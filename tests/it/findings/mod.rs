@@ -6,6 +6,7 @@ mod aws;
 mod corpus;
 mod own;
 mod record;
+mod respond;
 mod sync;
 
 use stockade::base::{ManualClock, SystemRng, Timestamp};
