@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::policies::PolicyTree;
 use crate::audit_log::anchor::{Anchor, Anchors};
+use crate::audit_log::retention::Retention;
 use crate::audit_log::{self, AuditLog};
 use crate::base::{Clock, Rng};
 use crate::config::Config;
@@ -100,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) hasher: Arc<Hasher>,
     /// Where signed heads are kept outside the host.
     pub(crate) anchors: Anchors,
+    pub(crate) retention: Retention,
     /// Where findings are fetched; `None`: nowhere.
     pub(crate) feeds: Option<Feeds>,
     /// Ends what those at risk may not keep.
@@ -223,6 +225,7 @@ impl App {
             quiet: signals.quiet,
             looked_at: Mutex::default(),
         };
+        let retention = Retention::new(store.clone(), config.audit_log.retention, time(), random());
         let fetcher = Fetcher::new(&fetch::Settings {
             networks: Networks::new(config.outbound.networks.clone()),
             ca_file: config.outbound.ca_file.clone(),
@@ -255,6 +258,7 @@ impl App {
             unused_clients,
             hasher,
             anchors,
+            retention,
             feeds,
             responder,
             own,

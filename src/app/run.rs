@@ -159,8 +159,9 @@ async fn tasks(parts: Arc<Parts>, stop: watch::Receiver<bool>) {
     let anchors = ticks.clone().every(Tick::Anchors, every, || anchors(&parts));
     let risk = ticks.clone().every(Tick::Risk, Duration::from_secs(1), || parts.responder.tick());
     let own = ticks.clone().every(Tick::Signals, Duration::from_secs(1), || parts.own.tick());
+    let retention = ticks.clone().every(Tick::Retention, Duration::from_secs(60), || retention(&parts));
     let upkeep = ticks.every(Tick::Upkeep, Duration::from_secs(5), || upkeep(&parts));
-    tokio::join!(keys, sweep, sizes, logouts, findings, risk, own, anchors, upkeep);
+    tokio::join!(keys, sweep, sizes, logouts, findings, risk, own, anchors, retention, upkeep);
 }
 
 async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
@@ -190,6 +191,18 @@ async fn findings(parts: &Parts) -> Result<Ended, SyncError> {
         Some(feeds) => feeds.tick().await,
         None => Ok(Ended::Skipped),
     }
+}
+
+/// The oldest of the audit log leaves, as long as it is kept no longer.
+async fn retention(parts: &Parts) -> Result<Ended, StoreError> {
+    if parts.config.audit_log.retention.is_zero() {
+        return Ok(Ended::Skipped);
+    }
+    let entries = parts.retention.sweep().await?;
+    if entries > 0 {
+        tracing::info!(entries, "dropped what the audit log keeps no longer");
+    }
+    Ok(Ended::Done)
 }
 
 /// The newest signed head is kept outside the host.

@@ -63,7 +63,12 @@ async fn answer(ctx: &Ctx, seqs: &[i64], older: &[u64], read: Event) -> Result<R
     let mut body = Vec::new();
     match prove::prove(&ctx.store, &key.public(), seqs, older, &mut body).await {
         Ok(()) => {}
-        Err(error @ (ExportError::Missing(_) | ExportError::Unsigned(_) | ExportError::Tree(TreeError::Beyond(_)))) => {
+        Err(
+            error @ (ExportError::Missing(_)
+            | ExportError::Dropped(_)
+            | ExportError::Unsigned(_)
+            | ExportError::Tree(TreeError::Beyond(_))),
+        ) => {
             return Err(Problem::new(Kind::NotFound).detail(error.to_string()));
         }
         Err(error) => {

@@ -34,11 +34,11 @@ impl From<Which> for Name {
 
 /// Numbers, as ranges that include both ends.
 #[derive(Debug, Default)]
-struct Ranges(BTreeMap<u64, u64>);
+pub(super) struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
     /// Adds a number above all that are there.
-    fn push(&mut self, number: u64) {
+    pub(super) fn push(&mut self, number: u64) {
         if let Some(mut last) = self.0.last_entry()
             && last.get().checked_add(1) == Some(number)
         {
@@ -48,8 +48,13 @@ impl Ranges {
         }
     }
 
+    /// Of these ranges, which are in order.
+    pub(super) fn of(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        Self(ranges.into_iter().collect())
+    }
+
     /// Takes a range out.
-    fn remove(&mut self, first: u64, last: u64) {
+    pub(super) fn remove(&mut self, first: u64, last: u64) {
         if first > last {
             return;
         }
@@ -72,7 +77,7 @@ impl Ranges {
         self.0.iter().map(|(a, b)| b - a + 1).sum()
     }
 
-    fn first(&self) -> Option<u64> {
+    pub(super) fn first(&self) -> Option<u64> {
         self.0.keys().next().copied()
     }
 }
@@ -82,9 +87,50 @@ impl Ranges {
 pub(super) struct Account {
     personal: Ranges,
     rest: Ranges,
+    /// Whole entries.
+    dropped: Ranges,
+}
+
+/// What an event says is gone.
+pub(super) struct Gone {
+    half: Option<Name>,
+    pub(super) entries: Vec<(u64, u64)>,
+}
+
+/// Which entries, or halves of them, the half of an event that stays says are gone.
+pub(super) fn gone(rest: &[u8]) -> Option<Gone> {
+    #[derive(Deserialize)]
+    struct Said {
+        kind: String,
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        half: Option<Name>,
+        entries: Vec<(u64, u64)>,
+    }
+    let kinds = [kind::AUDIT_ERASED, kind::AUDIT_DROPPED];
+    let may = |kind: &&str| rest.windows(kind.len()).any(|window| window == kind.as_bytes());
+    if !kinds.iter().any(may) {
+        return None;
+    }
+    let Said { kind, data: Data { half, entries } } = serde_json::from_slice(rest).ok()?;
+    (kind == if half.is_some() { kind::AUDIT_ERASED } else { kind::AUDIT_DROPPED }).then_some(Gone { half, entries })
+}
+
+impl Gone {
+    /// Whether it accounts for halves: nobody else says so again.
+    pub(super) const fn is_erasure(&self) -> bool {
+        self.half.is_some()
+    }
 }
 
 impl Account {
+    /// The next entry, of which only the leaf is left.
+    pub(super) fn without_body(&mut self, seq: u64) {
+        self.dropped.push(seq);
+    }
+
     /// The next entry.
     pub(super) fn entry(&mut self, seq: u64, personal: Option<&[u8]>, rest: Option<&[u8]>) {
         if personal.is_none() {
@@ -101,32 +147,22 @@ impl Account {
         self.event(rest);
     }
 
-    /// What an erasure's event names was erased before it.
+    /// What an event names was gone before it.
     fn event(&mut self, rest: &[u8]) {
-        #[derive(Deserialize)]
-        struct Erased {
-            kind: String,
-            data: Data,
+        let Some(gone) = gone(rest) else { return };
+        let ranges = match gone.half {
+            Some(Name::Personal) => &mut self.personal,
+            Some(Name::Rest) => &mut self.rest,
+            None => &mut self.dropped,
+        };
+        for (first, last) in gone.entries {
+            ranges.remove(first, last);
         }
-        #[derive(Deserialize)]
-        struct Data {
-            half: Name,
-            entries: Vec<(u64, u64)>,
-        }
-        let named = kind::AUDIT_ERASED.as_bytes();
-        if !rest.windows(named.len()).any(|window| window == named) {
-            return;
-        }
-        let Ok(event) = serde_json::from_slice::<Erased>(rest) else { return };
-        if event.kind == kind::AUDIT_ERASED {
-            let ranges = match event.data.half {
-                Name::Personal => &mut self.personal,
-                Name::Rest => &mut self.rest,
-            };
-            for (first, last) in event.data.entries {
-                ranges.remove(first, last);
-            }
-        }
+    }
+
+    /// How many whole entries no event accounts for, and the first of them.
+    pub(super) fn dropped(&self) -> Option<(u64, u64)> {
+        Some((self.dropped.count(), self.dropped.first()?))
     }
 
     /// How many halves no event accounts for, and the first entry of them.

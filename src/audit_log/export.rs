@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::checkpoint::{self, SignError};
 use super::tiles::TreeError;
 use super::verify::VerifyError;
-use super::walk::walk;
+use super::walk::{Seen, walk};
 use crate::base::Clock;
 use crate::crypto::log_key::LogKey;
 use crate::store::log::Numbered;
@@ -26,6 +26,8 @@ const PATIENCE_NS: u64 = 2_000_000_000;
 pub enum LineType {
     /// An entry of the log: `seq`, `leaf`, and its two halves. In a file of proofs also `tree_size` and `path`.
     Entry,
+    /// An entry that retention dropped: `seq` and `leaf`.
+    Dropped,
     /// An event that is recorded but has no number yet: its two halves.
     Waiting,
     /// That the signed log begins with an older one: its `size` and `root`, `tree_size` and `path`.
@@ -116,6 +118,9 @@ pub enum ExportError {
     /// No head covers it.
     #[error("no signed head covers entry {0} yet: try again in a moment, or run `stockade audit checkpoint`")]
     Unsigned(i64),
+    /// There was such an entry.
+    #[error("entry {0} is older than the log keeps entries: only its leaf is left")]
+    Dropped(i64),
     /// There is no such entry.
     #[error("the log has no entry {0}")]
     Missing(i64),
@@ -149,6 +154,11 @@ pub(super) fn entry(numbered: &Numbered) -> Result<Line<'_>, ExportError> {
         leaf: Some(STANDARD.encode(numbered.leaf)),
         ..Line::new(LineType::Entry)
     })
+}
+
+/// The line of an entry that retention dropped.
+fn dropped(seq: i64, leaf: &[u8; 32]) -> Line<'static> {
+    Line { seq: Some(seq), leaf: Some(STANDARD.encode(leaf)), ..Line::new(LineType::Dropped) }
 }
 
 /// The line of the head, which is the last.
@@ -187,11 +197,14 @@ pub async fn export(
         &public,
         &waiting,
         |_| (),
-        |entry| {
-            if !waiting.is_empty() {
-                numbered.insert(entry.entry.clone());
+        |entry| match entry {
+            Seen::Entry(it) => {
+                if !waiting.is_empty() {
+                    numbered.insert(it.entry.clone());
+                }
+                write_line(out, &self::entry(it)?)
             }
-            write_line(out, &self::entry(entry)?)
+            Seen::Dropped(seq, leaf) => write_line(out, &dropped(*seq, leaf)),
         },
     );
     let walked = walked.await?;

@@ -17,6 +17,7 @@ pub mod merkle;
 mod offline;
 pub mod proof;
 pub mod prove;
+pub mod retention;
 pub mod sequencer;
 mod signals;
 pub mod tiles;

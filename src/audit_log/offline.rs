@@ -42,6 +42,7 @@ pub fn export_against(input: impl BufRead, trusted: Option<&[u8; 32]>, kept: &[H
         let line = Fields { line: &line, number };
         match line.line.r#type {
             LineType::Entry => reading.entry(&line)?,
+            LineType::Dropped => reading.dropped(&line)?,
             LineType::Waiting => {
                 reading.waiting += 1;
                 reading.tree.account.waiting(line.line.rest.map(|raw| raw.get().as_bytes()).unwrap_or_default());
@@ -135,6 +136,13 @@ impl Reading<'_> {
         Ok(())
     }
 
+    fn dropped(&mut self, line: &Fields<'_>) -> Result<(), VerifyError> {
+        let seq = line.line.seq.ok_or_else(|| line.broken("`seq` is missing"))?;
+        self.tree.add_dropped(seq, line.hash(&line.line.leaf, "leaf")?)?;
+        self.kept.at(&self.tree.frontier);
+        Ok(())
+    }
+
     fn older(&mut self, line: &Fields<'_>) -> Result<(), VerifyError> {
         let from = line.line.size.ok_or_else(|| line.broken("`size` is missing"))?;
         let (first, size, path) = (line.hash(&line.line.root, "root")?, line.tree_size()?, line.path()?);
@@ -150,9 +158,9 @@ impl Reading<'_> {
         if self.leads_to.is_empty() {
             self.tree.check(&head)?;
             self.tree.accounted()?;
-            let (entries, erased) = (self.tree.frontier.size(), self.tree.erased);
+            let (entries, erased, dropped) = (self.tree.frontier.size(), self.tree.erased, self.tree.dropped);
             let anchored = self.kept.check(entries, public)?;
-            return Ok(Report { entries, erased, anchored, ..report });
+            return Ok(Report { entries, erased, dropped, anchored, ..report });
         }
         if self.tree.frontier.size() > 0 {
             return Err(VerifyError::Mixed);

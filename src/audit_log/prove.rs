@@ -76,6 +76,9 @@ pub async fn prove(
 
 async fn entry(handle: &mut impl Handle, seq: i64) -> Result<blocks::Numbered, ExportError> {
     let block = blocks::holding(handle, seq).await?.ok_or(ExportError::Missing(seq))?;
+    if block.is_dropped() {
+        return Err(ExportError::Dropped(seq));
+    }
     let found = block.open()?.into_iter().find(|numbered| numbered.seq == seq);
     found.ok_or(ExportError::Missing(seq))
 }

@@ -20,6 +20,8 @@ pub struct Report {
     pub entries: u64,
     /// Of them, entries with an erased half, of which the commitment is left.
     pub erased: u64,
+    /// Of them, entries that retention dropped, of which the leaf is left.
+    pub dropped: u64,
     /// Events that are recorded and wait for a number: nothing proves that they are whole, or all there.
     pub waiting: u64,
     /// Entries that no signed head covers yet.
@@ -124,6 +126,16 @@ pub enum VerifyError {
         /// The number of the first.
         first: u64,
     },
+    /// Entries are gone, and nothing says that they were to be.
+    #[error(
+        "only the leaves of {count} entries are left, without an event that accounts for it; the first is entry {first}"
+    )]
+    Dropped {
+        /// How many.
+        count: u64,
+        /// The number of the first.
+        first: u64,
+    },
     /// The export breaks off.
     #[error("the export ends without a signed head: its tail is missing")]
     NoHead,
@@ -149,6 +161,8 @@ pub(super) struct Tree {
     pub(super) frontier: Frontier,
     /// Entries with an erased half.
     pub(super) erased: u64,
+    /// Entries of which only the leaf is left.
+    pub(super) dropped: u64,
     pub(super) account: Account,
 }
 
@@ -173,6 +187,17 @@ impl Tree {
         Ok(())
     }
 
+    /// An entry of which only the leaf is left.
+    pub(super) fn add_dropped(&mut self, seq: i64, leaf: Hash) -> Result<(), VerifyError> {
+        if u64::try_from(seq) != Ok(self.frontier.size()) {
+            return Err(VerifyError::Gap { expected: self.frontier.size(), found: seq });
+        }
+        self.dropped += 1;
+        self.account.without_body(self.frontier.size());
+        self.frontier.push(leaf);
+        Ok(())
+    }
+
     pub(super) fn check(&self, head: &Checkpoint) -> Result<(), VerifyError> {
         if head.size == self.frontier.size() && head.root == self.frontier.root() {
             return Ok(());
@@ -182,6 +207,9 @@ impl Tree {
 
     /// After the last entry: whether events account for every half that is gone.
     pub(super) fn accounted(&self) -> Result<(), VerifyError> {
+        if let Some((count, first)) = self.account.dropped() {
+            return Err(VerifyError::Dropped { count, first });
+        }
         self.account.open().map_or(Ok(()), |(count, first)| Err(VerifyError::Erased { count, first }))
     }
 }

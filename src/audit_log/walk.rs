@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 
 use super::checkpoint::{self, Checkpoint};
 use super::heads;
-use super::merkle::Frontier;
+use super::merkle::{Frontier, Hash};
 use super::tiles;
 use super::verify::{Report, Tree, VerifyError};
+use crate::store::blocks::{self, Block, Numbered};
 use crate::store::events::Waiting;
-use crate::store::log::{self, Numbered};
+use crate::store::log;
 use crate::store::segments::{self, Builder, Segment};
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError};
 
 const PAGE: i64 = 1000;
 
@@ -20,6 +21,39 @@ pub(super) struct Walked {
     pub(super) report: Report,
     /// The tree of every entry that was seen.
     pub(super) frontier: Frontier,
+}
+
+/// What a walk comes by.
+pub(super) enum Seen {
+    /// An entry.
+    Entry(Numbered),
+    /// The number and leaf of one that retention dropped.
+    Dropped(i64, Hash),
+}
+
+impl Seen {
+    const fn seq(&self) -> i64 {
+        match self {
+            Self::Entry(numbered) => numbered.seq,
+            Self::Dropped(seq, _) => *seq,
+        }
+    }
+
+    const fn leaf(&self) -> &Hash {
+        match self {
+            Self::Entry(numbered) => &numbered.leaf,
+            Self::Dropped(_, leaf) => leaf,
+        }
+    }
+}
+
+fn seen(block: &Block) -> Result<Vec<Seen>, StoreError> {
+    let entries = block.open()?;
+    if !block.is_dropped() {
+        return Ok(entries.into_iter().map(Seen::Entry).collect());
+    }
+    let leaves = block.leaves.as_chunks::<32>().0;
+    Ok((block.first_seq..).zip(leaves).map(|(seq, leaf)| Seen::Dropped(seq, *leaf)).collect())
 }
 
 /// The heads of a store, smallest first, read as they are needed.
@@ -81,6 +115,11 @@ impl Index {
         }
         Ok(())
     }
+
+    /// What was dropped is in no segment.
+    fn no_more(&self) -> Result<(), VerifyError> {
+        self.at.map_or(Ok(()), |segment| Err(VerifyError::Index(segment.first_seq)))
+    }
 }
 
 /// Walks; `each` gets every entry, after it was checked, and `grown` the tree with it. `waiting` is the intake, read before the walk.
@@ -92,7 +131,7 @@ pub(super) async fn walk<E: From<VerifyError>>(
     public: &[u8; 32],
     waiting: &[Waiting],
     mut grown: impl FnMut(&Frontier),
-    mut each: impl FnMut(&Numbered) -> Result<(), E>,
+    mut each: impl FnMut(&Seen) -> Result<(), E>,
 ) -> Result<Walked, E> {
     let fail = |error: VerifyError| E::from(error);
     // The heads are read before the state, and the state before the entries: all can only grow meanwhile.
@@ -111,24 +150,37 @@ pub(super) async fn walk<E: From<VerifyError>>(
     let mut stored = tiles::Check::default();
     let mut index = Index { end: state.indexed, builder: Builder::new(0), at: None };
     while tree.frontier.size() < claimed.size() {
-        let seq = i64::try_from(tree.frontier.size()).unwrap_or(i64::MAX) - 1;
-        let page = async { log::after(&mut store.read_log().await?, seq, PAGE).await };
+        let seq = i64::try_from(tree.frontier.size()).unwrap_or(i64::MAX);
+        let page = async { blocks::from(&mut store.read_log().await?, seq, PAGE).await };
         let page = page.await.map_err(VerifyError::Store).map_err(fail)?;
         if page.is_empty() {
             break;
         }
-        for numbered in &page {
-            if tree.frontier.size() == claimed.size() {
-                break;
-            }
-            let entry = &numbered.entry;
-            tree.add(numbered.seq, &numbered.leaf, entry.personal(), entry.rest()).map_err(fail)?;
-            stored.add(store, numbered.leaf).await.map_err(fail)?;
-            index.add(store, numbered).await.map_err(fail)?;
-            grown(&tree.frontier);
-            each(numbered)?;
-            if let Some(size) = check(&mut heads, &tree).await.map_err(fail)? {
-                reached = Some(size);
+        for block in &page {
+            for seen in seen(block).map_err(VerifyError::Store).map_err(fail)? {
+                if tree.frontier.size() == claimed.size() {
+                    break;
+                }
+                // Blocks that were put together meanwhile begin before.
+                if seen.seq() < seq {
+                    continue;
+                }
+                match &seen {
+                    Seen::Entry(it) => {
+                        tree.add(it.seq, &it.leaf, it.entry.personal(), it.entry.rest()).map_err(fail)?;
+                        index.add(store, it).await.map_err(fail)?;
+                    }
+                    Seen::Dropped(seq, leaf) => {
+                        tree.add_dropped(*seq, *leaf).map_err(fail)?;
+                        index.no_more().map_err(fail)?;
+                    }
+                }
+                stored.add(store, *seen.leaf()).await.map_err(fail)?;
+                grown(&tree.frontier);
+                each(&seen)?;
+                if let Some(size) = check(&mut heads, &tree).await.map_err(fail)? {
+                    reached = Some(size);
+                }
             }
         }
     }
@@ -140,10 +192,16 @@ pub(super) async fn walk<E: From<VerifyError>>(
     for waiting in waiting {
         tree.account.waiting(waiting.entry.rest().body.unwrap_or_default());
     }
+    if tree.accounted().is_err() {
+        // What was dropped or erased while this ran has its event behind what was walked.
+        let since = since(store, claimed.size(), &mut tree);
+        since.await.map_err(VerifyError::Store).map_err(fail)?;
+    }
     tree.accounted().map_err(fail)?;
     let report = Report {
         entries: tree.frontier.size(),
         erased: tree.erased,
+        dropped: tree.dropped,
         waiting: u64::try_from(waiting.len()).unwrap_or(u64::MAX),
         unsigned: tree.frontier.size() - signed.unwrap_or(0),
         head,
@@ -151,6 +209,20 @@ pub(super) async fn walk<E: From<VerifyError>>(
         proofs: None,
     };
     Ok(Walked { report, frontier: tree.frontier })
+}
+
+/// Lets events account for what is gone that were recorded since the log had `size` entries.
+async fn since(store: &Store, size: u64, tree: &mut Tree) -> Result<(), StoreError> {
+    for waiting in store::events::waiting_after(&mut store.read().await?, -1, i64::MAX).await? {
+        tree.account.waiting(waiting.entry.rest().body.unwrap_or_default());
+    }
+    let mut seq = i64::try_from(size).unwrap_or(i64::MAX) - 1;
+    loop {
+        let page = log::after(&mut store.read_log().await?, seq, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        seq = last.seq;
+        page.iter().for_each(|it| tree.account.waiting(it.entry.rest().body.unwrap_or_default()));
+    }
 }
 
 /// Holds the tree against the head over as many entries, if there is one: its size.

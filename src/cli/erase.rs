@@ -14,6 +14,7 @@ use crate::model::filter::EventField;
 use crate::model::{Outcome, event};
 use crate::policy::Resource;
 use crate::store::erase::Which;
+use crate::store::holds;
 use crate::store::log::{self, Filter};
 use crate::store::users;
 
@@ -39,6 +40,14 @@ pub(super) async fn run(api: &Api, args: &EraseArgs) -> Result<(), Failure> {
         return Err(Failure::usage("give the person's id, such as usr_01…: `stockade user show` prints it"));
     }
     let decision = local.permit(event::kind::USER_CHANGED, ACTION, &Resource::user_registry()).await?;
+    let name = format!("User::{user_id:?}");
+    let held = holds::list(&mut local.store.read().await?).await?;
+    if let Some(hold) = held.iter().find(|hold| hold.principal.as_ref().is_none_or(|held| *held == name)) {
+        let (id, reason) = (&hold.hold_id, &hold.reason);
+        return Err(Failure::failed(format!(
+            "`{id}` holds what is to be erased ({reason}): `stockade audit hold list`"
+        )));
+    }
     let known = users::find(&mut local.store.read().await?, user_id).await?.is_some();
     if known {
         api.send(Method::DELETE, &path(user_id), None).await?;

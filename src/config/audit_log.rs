@@ -15,6 +15,8 @@ pub struct AuditLog {
     pub queue: usize,
     /// How long an answer waits for its event's commit before it is 503 instead.
     pub patience: Duration,
+    /// How long entries are kept; zero: for ever.
+    pub retention: Duration,
     /// `[audit_log.anchors]`: where signed heads are kept outside the host.
     pub anchors: Anchors,
 }
@@ -49,6 +51,7 @@ impl Default for AuditLog {
             issuance: Issuance::Before,
             queue: 65_536,
             patience: Duration::from_millis(50),
+            retention: Duration::ZERO,
             anchors: Anchors::default(),
         }
     }
@@ -61,12 +64,22 @@ impl AuditLog {
             issuance: r.parsed("audit_log.issuance", d.issuance, issuance),
             queue: r.number("audit_log.queue", d.queue as u64, 256..=16_777_216) as usize,
             patience: r.parsed("audit_log.patience", d.patience, text::duration),
+            retention: r.parsed("audit_log.retention", d.retention, never_or_a_day),
             anchors: Anchors {
                 file: r.path("audit_log.anchors.file", None),
                 every: r.parsed("audit_log.anchors.every", d.anchors.every, at_least_a_second),
             },
         }
     }
+}
+
+fn never_or_a_day(text: &str) -> Result<Duration, String> {
+    text::duration(text).and_then(|time| match time {
+        time if !time.is_zero() && time < Duration::from_secs(86_400) => {
+            Err("must be a day at least, or \"0s\" to keep everything".to_owned())
+        }
+        time => Ok(time),
+    })
 }
 
 fn at_least_a_second(text: &str) -> Result<Duration, String> {

@@ -151,6 +151,10 @@ pub mod kind {
     pub const AUDIT_GAP: &str = "audit.gap";
     /// Halves of entries were erased: `data.half` of `data.entries`, ranges of numbers that include both ends.
     pub const AUDIT_ERASED: &str = "audit.erased";
+    /// Entries are older than the log keeps them, and only their leaves are left: `data.entries`, all that were ever dropped.
+    pub const AUDIT_DROPPED: &str = "audit.dropped";
+    /// A legal hold on the log was added or removed.
+    pub const AUDIT_HELD: &str = "audit.held";
     /// An event is recorded, but its commit came too late and the answer it allowed did not leave; `data.event` names it.
     pub const ANSWER_WITHHELD: &str = "answer.withheld";
     /// A process started serving.
@@ -193,7 +197,7 @@ pub mod kind {
     pub const RISK_HELD_BACK: &str = "risk.held_back";
 
     /// Every kind.
-    pub const ALL: [&str; 34] = [
+    pub const ALL: [&str; 36] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,
@@ -208,6 +212,8 @@ pub mod kind {
         AUDIT_READ,
         AUDIT_GAP,
         AUDIT_ERASED,
+        AUDIT_DROPPED,
+        AUDIT_HELD,
         ANSWER_WITHHELD,
         SERVICE_STARTED,
         SERVICE_STOPPED,

@@ -34,6 +34,8 @@ statements! {
          order by first_seq desc limit 1"
     );
     DELETE = shared("delete from log_blocks where first_seq >= $1 and first_seq < $2");
+    /// The bodies of a range of whole blocks; their leaves stay.
+    STRIP = shared("update log_blocks set entries = $3 where first_seq >= $1 and first_seq < $2");
     REPLACE = shared("update log_blocks set entries = $2 where first_seq = $1");
 }
 
@@ -48,6 +50,8 @@ const LARGEST: usize = 256 << 20;
 
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
+/// Nothing is left of the entries but their leaves.
+const DROPPED: u8 = 2;
 
 /// An entry with its number and leaf hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +130,12 @@ impl SplitToChecked for Bytes {
 }
 
 impl Block {
-    /// Its entries, in order.
+    /// Whether retention dropped its entries, and left their leaves.
+    pub fn is_dropped(&self) -> bool {
+        self.entries == [DROPPED]
+    }
+
+    /// Its entries, in order; none once they are dropped.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when it is not a block of `count` whole entries.
@@ -135,8 +144,11 @@ impl Block {
             table: "log_blocks",
             problem: format!("the block of entry {} is damaged; run `stockade audit verify`", self.first_seq),
         };
-        let entries = unpack(&self.entries).ok_or_else(damaged)?;
         let (leaves, odd) = self.leaves.as_chunks::<32>();
+        if self.is_dropped() && odd.is_empty() && usize::try_from(self.count) == Ok(leaves.len()) {
+            return Ok(Vec::new());
+        }
+        let entries = unpack(&self.entries).ok_or_else(damaged)?;
         if !odd.is_empty() || leaves.len() != entries.len() || usize::try_from(self.count) != Ok(entries.len()) {
             return Err(damaged());
         }
@@ -201,8 +213,12 @@ pub async fn from(handle: &mut impl Handle, seq: i64, least: i64) -> Result<Vec<
             && let Some(row) = rows.try_next().await?
         {
             let block = block(row);
-            have += block.first_seq + block.count - block.first_seq.max(seq);
-            blocks.push(block);
+            let here = block.first_seq + block.count - block.first_seq.max(seq);
+            // The last block there is may end before.
+            if here > 0 {
+                have += here;
+                blocks.push(block);
+            }
         }
         Ok::<_, sqlx::Error>(blocks)
     })
@@ -268,6 +284,14 @@ pub async fn rewrite(tx: &mut Tx, first: i64, end: i64, blocks: &[Block]) -> Res
         put(tx, block).await?;
     }
     Ok(())
+}
+
+/// Takes the entries out of the blocks that begin in `first..end`; their leaves stay.
+///
+/// # Errors
+/// When the database fails.
+pub async fn strip(tx: &mut Tx, first: i64, end: i64) -> Result<(), StoreError> {
+    affected!(tx, STRIP, |text| sqlx::query(text).bind(first).bind(end).bind([DROPPED].as_slice())).map(drop)
 }
 
 /// Puts other entries into a block; its leaves stay.

@@ -130,14 +130,23 @@ pub async fn append(tx: &mut Tx, size_before: i64, blocks: &[Block], next: &Stat
     Ok(())
 }
 
-/// At least `limit` entries after number `seq`, if there are as many, in order; `-1` starts at the beginning.
+/// The next entries after number `seq` that are there, up to `limit` and the rest of a block, in order; `-1` starts at the beginning.
 ///
 /// # Errors
 /// When the database fails, or a block is damaged.
 pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<Numbered>, StoreError> {
-    let mut entries = Vec::new();
-    for block in blocks::from(handle, seq + 1, limit).await? {
-        entries.extend(block.open()?.into_iter().filter(|numbered| numbered.seq > seq));
+    let (mut entries, mut next) = (Vec::new(), seq + 1);
+    loop {
+        let found = blocks::from(handle, next, limit).await?;
+        let Some(last) = found.last() else { break };
+        next = last.first_seq + last.count;
+        for block in found {
+            entries.extend(block.open()?.into_iter().filter(|numbered| numbered.seq > seq));
+        }
+        // What was dropped is passed over.
+        if !entries.is_empty() {
+            break;
+        }
     }
     Ok(entries)
 }

@@ -41,6 +41,7 @@ const ALL: &[Pair] = &[
     pair!(9, "0009_finding_origins", log: false),
     pair!(10, "0010_risk", log: false),
     pair!(12, "0012_tiles", log: true),
+    pair!(13, "0013_holds", log: false),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

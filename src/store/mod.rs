@@ -24,6 +24,7 @@ mod finding_search;
 pub mod findings;
 pub mod grants;
 pub mod heads;
+pub mod holds;
 pub mod idempotency;
 pub mod keys;
 pub mod leases;
@@ -417,6 +418,7 @@ impl Store {
             events::STATEMENTS,
             findings::STATEMENTS,
             grants::STATEMENTS,
+            holds::STATEMENTS,
             idempotency::STATEMENTS,
             keys::STATEMENTS,
             logout_deliveries::STATEMENTS,

@@ -7,6 +7,7 @@ use super::log::{State, append, lock};
 use super::sql::{Handle, affected, run, statements};
 use super::terms::{self, BUCKETS, Postings, Term};
 use super::{StoreError, Tx};
+use crate::base::Timestamp;
 
 statements! {
     PUT = shared("insert into log_segments (first_seq, count, low, high) values ($1, $2, $3, $4)");
@@ -26,6 +27,14 @@ statements! {
         "select first_seq, postings from log_terms where bucket = $1 and first_seq >= $2 and first_seq <= $3
          order by first_seq desc"
     );
+    /// Oldest first, of those with nothing of a time or after it.
+    EXPIRED = shared(
+        "select first_seq, count, low, high from log_segments where first_seq > $1 and high < $2
+         order by first_seq limit $3"
+    );
+    ALL = shared("select first_seq, count, low, high from log_segments order by first_seq");
+    DELETE = shared("delete from log_segments where first_seq = $1");
+    DELETE_POSTINGS = shared("delete from log_terms where bucket = $1 and first_seq = $2");
     REPLACE = shared("update log_terms set postings = $3 where bucket = $1 and first_seq = $2");
 }
 
@@ -207,6 +216,68 @@ pub(super) async fn holding(handle: &mut impl Handle, seq: i64) -> Result<i64, S
 pub async fn after(handle: &mut impl Handle, seq: i64, limit: i64) -> Result<Vec<Segment>, StoreError> {
     let rows = run!(handle, AFTER, |conn, text| sqlx::query_as(text).bind(seq).bind(limit).fetch_all(conn))?;
     Ok(segments(rows))
+}
+
+/// Up to `limit` segments after that of `first_seq` whose last entry is older than `before`, in order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expired(
+    handle: &mut impl Handle,
+    first_seq: i64,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<Segment>, StoreError> {
+    let rows = run!(handle, EXPIRED, |conn, text| sqlx::query_as(text)
+        .bind(first_seq)
+        .bind(before.as_micros())
+        .bind(limit)
+        .fetch_all(conn))?;
+    Ok(segments(rows))
+}
+
+/// What was indexed once and is in no segment any more: the numbers that retention dropped, as ranges with both ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn dropped(handle: &mut impl Handle) -> Result<Vec<(i64, i64)>, StoreError> {
+    let end = super::log::indexed(handle).await?;
+    let all = segments(run!(handle, ALL, |conn, text| sqlx::query_as(text).fetch_all(conn))?);
+    let (mut gaps, mut next) = (Vec::new(), 0);
+    for (first, after) in all.iter().map(|it| (it.first_seq, it.first_seq + it.count)).chain([(end, end)]) {
+        if first > next {
+            gaps.push((next, first - 1));
+        }
+        next = after.max(next);
+    }
+    Ok(gaps)
+}
+
+/// Whether an entry of a segment names this principal, as far as the index tells.
+///
+/// # Errors
+/// When the database fails or the index is damaged.
+pub async fn names(handle: &mut impl Handle, segment: &Segment, principal: &str) -> Result<bool, StoreError> {
+    let term = Term::principal(principal);
+    let stored = postings(handle, term.bucket, segment.first_seq, segment.first_seq).await?.pop();
+    let places = terms::find(&stored.unwrap_or_default().1, term).ok_or_else(|| damaged(segment.first_seq))?;
+    Ok(!places.is_empty())
+}
+
+/// Drops a segment: its entries and its index. Their leaves stay, and the tree with them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(tx: &mut Tx, segment: &Segment) -> Result<(), StoreError> {
+    lock(tx).await?;
+    let gone = affected!(tx, DELETE, |text| sqlx::query(text).bind(segment.first_seq))?;
+    if gone == 0 {
+        return Ok(());
+    }
+    for bucket in 0..BUCKETS {
+        affected!(tx, DELETE_POSTINGS, |text| sqlx::query(text).bind(bucket).bind(segment.first_seq))?;
+    }
+    blocks::strip(tx, segment.first_seq, segment.first_seq + segment.count).await
 }
 
 /// A bucket of the segments `first..=last` (by their first numbers), newest first.

@@ -31,6 +31,13 @@ impl Term {
     }
 }
 
+impl Term {
+    /// Of a principal, `Type::"id"`.
+    pub(super) fn principal(name: &str) -> Self {
+        Self::new(PRINCIPAL, name)
+    }
+}
+
 const KIND: u8 = 1;
 const OUTCOME: u8 = 2;
 const PRINCIPAL: u8 = 3;

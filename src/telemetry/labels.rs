@@ -343,6 +343,8 @@ labels! {
         Policies = "policies",
         /// Drops what has expired.
         Sweep = "sweep",
+        /// Drops the oldest of the audit log.
+        Retention = "retention",
         /// Counts what has not.
         Sizes = "sizes",
         /// Delivers logout tokens.

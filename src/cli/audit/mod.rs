@@ -1,5 +1,6 @@
 //! `stockade audit`: what happened, and the proof that nobody changed it.
 
+mod hold;
 mod prove;
 mod read;
 mod seal;
@@ -27,6 +28,9 @@ pub(super) enum Command {
     Checkpoint(seal::CheckpointArgs),
     /// Prove single entries, or that the log begins with an older one; `audit verify` takes what it writes
     Prove(prove::ProveArgs),
+    /// What retention leaves alone
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// Recompute every leaf and the tree; exit 1 names what does not hold
     Verify(seal::VerifyArgs),
 }
@@ -72,7 +76,10 @@ pub(super) async fn run(command: &Command, at: &At) -> Result<(), Failure> {
             };
             return api.close(done).await;
         }
-        Command::Export(_) | Command::Checkpoint(_) | Command::Prove(_) | Command::Verify(_) => {}
+        Command::Hold(_) if at.server.is_some() => {
+            return Err(Failure::usage("`audit hold` works on the store itself: leave out --server"));
+        }
+        Command::Export(_) | Command::Checkpoint(_) | Command::Prove(_) | Command::Hold(_) | Command::Verify(_) => {}
     }
     let local = Local::open(config).await;
     // An answer about the log needs the log: without it nobody can tell.
@@ -80,6 +87,7 @@ pub(super) async fn run(command: &Command, at: &At) -> Result<(), Failure> {
     let done = match command {
         Command::Checkpoint(args) => seal::checkpoint(&local, args).await,
         Command::Prove(args) => prove::local(&local, args).await,
+        Command::Hold(command) => hold::run(&local, command).await,
         Command::Verify(args) => seal::verify_store(&local, args).await,
         Command::Export(_) | Command::Query(_) | Command::Tail(_) => seal::export(&local).await,
     };

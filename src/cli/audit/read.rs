@@ -114,7 +114,7 @@ pub(in crate::cli) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// As events spell it: `Type::"id"`, which a shell makes hard to write.
-fn principal(text: &str) -> Result<String, String> {
+pub(super) fn principal(text: &str) -> Result<String, String> {
     let (kind, id) = text.split_once("::").unwrap_or(("Client", text));
     let id = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
     if kind.is_empty() || id.is_empty() {

@@ -192,7 +192,8 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
     let (size, root) = head.map_or((0, "-".to_owned()), |head| (head.size, STANDARD.encode(head.root)));
     let begins_with = report.proofs.as_ref().map(|proofs| &proofs.begins_with);
     let json = json!({
-        "verified": true, "entries": report.entries, "erased": report.erased, "signed_size": size, "root": root,
+        "verified": true, "entries": report.entries, "erased": report.erased,
+        "dropped": report.dropped, "signed_size": size, "root": root,
         "signer_checked": signer_known, "unsigned": report.unsigned, "waiting": report.waiting,
         "unproven": report.unsigned + report.waiting, "begins_with": begins_with,
         "anchored": report.anchored,
@@ -207,6 +208,7 @@ fn told(output: Output, result: Result<Report, VerifyError>, signer_known: bool)
         ),
         ("entries", report.entries.to_string()),
         ("erased", report.erased.to_string()),
+        ("dropped", report.dropped.to_string()),
         ("signed_size", size.to_string()),
         ("root", root),
         ("signer", signer.to_owned()),

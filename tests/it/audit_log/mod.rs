@@ -20,6 +20,7 @@ use crate::support::stores::{sqlite, stores};
 mod anchors;
 mod erasure;
 mod proofs;
+mod retention;
 pub(crate) mod tamper;
 
 const ORIGIN: &str = "localhost/audit";
