@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 use super::{Store, StoreError};
@@ -67,11 +67,21 @@ async fn applied<C: Migrate>(conn: &mut C) -> Result<Vec<i64>, StoreError> {
     Ok(list.into_iter().map(|m| m.version).collect())
 }
 
+/// What to do about it, where that is known.
+fn refused(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMismatch(version) => StoreError::Foreign(version),
+        MigrateError::VersionMissing(version) => StoreError::Newer(version),
+        other => StoreError::Migrate(other),
+    }
+}
+
 impl Store {
     /// Brings the database to this binary's schema. A database that is newer than the binary is refused.
     ///
     /// # Errors
-    /// [`StoreError::Migrate`] when a migration fails or the database knows migrations that this binary does not.
+    /// [`StoreError::Migrate`] when a migration fails, [`StoreError::Foreign`] or [`StoreError::Newer`] when the database is of
+    /// another build.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(files) => {
@@ -79,12 +89,17 @@ impl Store {
                 for (options, log) in [(&files.options, false), (&files.log_options, true)] {
                     let mut conn = options.connect().await.map_err(StoreError::Connect)?;
                     let migrator = migrator(|p| (p.log == log).then_some(p.sqlite));
-                    migrator.run(&mut conn).await.map_err(StoreError::Migrate)?;
+                    migrator.run(&mut conn).await.map_err(refused)?;
                     conn.close().await.map_err(StoreError::Connect)?;
                 }
                 Ok(())
             }
-            Self::Postgres(pool) => migrator(|p| Some(p.postgres)).run(pool).await.map_err(StoreError::Migrate),
+            Self::Postgres(pool) => {
+                // So here: what fails holds a lock for as long as its connection lives.
+                let mut conn = pool.connect_options().connect().await.map_err(StoreError::Connect)?;
+                migrator(|p| Some(p.postgres)).run(&mut conn).await.map_err(refused)?;
+                conn.close().await.map_err(StoreError::Connect)
+            }
         }
     }
 

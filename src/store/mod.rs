@@ -104,6 +104,17 @@ pub enum StoreError {
     /// A migration failed.
     #[error("the database could not be migrated; run `stockade migrate status`")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// Somebody else's migrations.
+    #[error(
+        "migration {0} of this database is not the one this version has: another build made it. Export its log with that \
+         build (`stockade audit export`), then begin with a new database, or restore a backup that a release made"
+    )]
+    Foreign(i64),
+    /// A later version's.
+    #[error(
+        "this database has migration {0}, which this version does not know: use the version that made it, or a later one"
+    )]
+    Newer(i64),
     /// A statement failed.
     #[error("statement {name} failed")]
     Statement {

@@ -13,6 +13,7 @@ use stockade::store::{Store, StoreError, assertions, clients, events, keys, leas
 use crate::support::stores::{sqlite, stores};
 
 mod group_commit;
+mod migrations;
 mod retention;
 mod search;
 
