@@ -10,6 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use super::{App, Parts, policies};
 use crate::audit_log::anchor::AnchorError;
+use crate::audit_log::disk::{self, Pressure};
+use crate::config;
 use crate::crypto::CryptoError;
 use crate::findings::SyncError;
 use crate::http::serve::{self, serve};
@@ -193,6 +195,24 @@ async fn findings(parts: &Parts) -> Result<Ended, SyncError> {
     }
 }
 
+/// How full the disk is decides what is still written.
+fn watch_disk(parts: &Parts) {
+    let Some(used) = parts.store.path().and_then(disk::used) else { return };
+    let config::Disk { warn, shed, stop } = parts.config.audit_log.disk;
+    let pressure = disk::Marks { warn, shed, stop }.at(used);
+    parts.metrics.disk_used.set((), u64::from(used));
+    parts.audit.press(pressure);
+    parts.store.set_full(pressure == Pressure::Stop);
+    match pressure {
+        Pressure::None => {}
+        Pressure::Warn => tracing::warn!(used, "the disk of the database fills up"),
+        Pressure::Shed => {
+            tracing::error!(used, "the disk of the database is nearly full: queued events are only counted")
+        }
+        Pressure::Stop => tracing::error!(used, "the disk of the database is full up to the mark: nothing is written"),
+    }
+}
+
 /// The oldest of the audit log leaves, as long as it is kept no longer.
 async fn retention(parts: &Parts) -> Result<Ended, StoreError> {
     if parts.config.audit_log.retention.is_zero() {
@@ -241,6 +261,7 @@ async fn upkeep(parts: &Parts) -> Result<Ended, StoreError> {
         }
     }
     parts.metrics.log_lines_dropped.with(()).absolute(logs::dropped());
+    watch_disk(parts);
     let log = store::log::state(&mut parts.store.read_log().await?).await?;
     parts.metrics.audit_size.set((), u64::try_from(log.size).unwrap_or(0));
     Ok(Ended::Done)

@@ -8,6 +8,7 @@
 
 pub mod anchor;
 pub mod checkpoint;
+pub mod disk;
 pub mod erasure;
 pub mod export;
 pub mod fold;

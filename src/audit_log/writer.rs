@@ -1,7 +1,7 @@
 //! The queue and its writer: many callers, one group commit. Callers of [`AuditLog::record`] are answered after the
 //! commit; what [`AuditLog::queue`] cannot place is counted, and the count becomes one `audit.gap` event.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::checkpoint;
+use super::disk::Pressure;
 use super::fold::Folds;
 use super::merkle::Frontier;
 use super::sequencer::Sequencer;
@@ -66,6 +67,8 @@ struct Inner {
     /// What refusals say together; nobody listens until [`AuditLog::notice`].
     signals: OnceLock<Mutex<Signals>>,
     dropped: AtomicU64,
+    /// As a number, see [`AuditLog::press`].
+    pressure: AtomicU8,
     patience: Duration,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -102,6 +105,7 @@ impl AuditLog {
             folds: Mutex::default(),
             signals: OnceLock::new(),
             dropped: AtomicU64::new(0),
+            pressure: AtomicU8::new(0),
             patience: settings.patience,
             metrics,
             clock,
@@ -146,6 +150,16 @@ impl AuditLog {
         }
     }
 
+    /// From now on as much is written as the disk has room for: above [`Pressure::Shed`] nothing is queued, above
+    /// [`Pressure::Stop`] nothing recorded.
+    pub fn press(&self, pressure: Pressure) {
+        self.0.pressure.store(pressure as u8, Ordering::Relaxed);
+    }
+
+    fn pressed(&self, as_much_as: Pressure) -> bool {
+        self.0.pressure.load(Ordering::Relaxed) >= as_much_as as u8
+    }
+
     /// Records `event` before the answer: returns after the commit that holds it.
     ///
     /// # Errors
@@ -153,6 +167,10 @@ impl AuditLog {
     pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
         self.see(&event);
         let (ack, done) = oneshot::channel();
+        if self.pressed(Pressure::Stop) {
+            self.0.metrics.audit_events.add((EventClass::Before, Recorded::Failed));
+            return Err(NotRecorded);
+        }
         let result = match self.0.first.try_send(Message::Record(event, ack)) {
             Ok(()) => match tokio::time::timeout(self.0.patience, done).await {
                 Ok(Ok(result)) => result,
@@ -169,10 +187,12 @@ impl AuditLog {
     pub fn queue(&self, event: Event) {
         self.see(&event);
         // Packed by who has it: the writer's thread then frees one piece of memory instead of a dozen.
-        let queued = self.0.later.try_reserve().is_ok_and(|place| {
-            place.send(Entry::new(&event, &*self.0.rng));
-            true
-        });
+        let room = !self.pressed(Pressure::Shed);
+        let queued = room
+            && self.0.later.try_reserve().is_ok_and(|place| {
+                place.send(Entry::new(&event, &*self.0.rng));
+                true
+            });
         if !queued {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -324,7 +344,7 @@ struct Writer {
     store: Store,
     first: mpsc::Receiver<Message>,
     later: mpsc::Receiver<Entry>,
-    /// Queued events that a failed commit gave back.
+    /// Queued events that a failed commit gave back, and what takes back events that came too late.
     held_back: Vec<Entry>,
 }
 
@@ -381,6 +401,9 @@ impl Writer {
                 head.sign(&self.store, sequencer.frontier(), &*clock, false).await;
             }
             if stopping {
+                if !self.held_back.is_empty() {
+                    self.write(sequencer.as_deref_mut(), &mut messages, &mut queued).await;
+                }
                 return;
             }
         }
@@ -444,7 +467,8 @@ impl Writer {
                 withheld.resource = event.resource;
                 withheld.reason = Some("recorded_too_late".into());
                 let withheld = withheld.with("event", event.id).with("kind", event.kind);
-                self.log.queue(withheld);
+                // Not by the queue, which may be full just then.
+                self.held_back.push(Entry::new(&withheld, &*rng));
             }
         }
     }

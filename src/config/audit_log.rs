@@ -15,10 +15,29 @@ pub struct AuditLog {
     pub queue: usize,
     /// How long an answer waits for its event's commit before it is 503 instead.
     pub patience: Duration,
+    /// `[audit_log.disk]`: how full the disk of an embedded database may get, in percent.
+    pub disk: Disk,
     /// How long entries are kept; zero: for ever.
     pub retention: Duration,
     /// `[audit_log.anchors]`: where signed heads are kept outside the host.
     pub anchors: Anchors,
+}
+
+/// `[audit_log.disk]`. Zero is no mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// From here on there is a warning.
+    pub warn: u8,
+    /// From here on queued events are counted instead.
+    pub shed: u8,
+    /// From here on nothing is written.
+    pub stop: u8,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { warn: 90, shed: 95, stop: 98 }
+    }
 }
 
 /// `[audit_log.anchors]`.
@@ -51,6 +70,7 @@ impl Default for AuditLog {
             issuance: Issuance::Before,
             queue: 65_536,
             patience: Duration::from_millis(50),
+            disk: Disk::default(),
             retention: Duration::ZERO,
             anchors: Anchors::default(),
         }
@@ -64,6 +84,7 @@ impl AuditLog {
             issuance: r.parsed("audit_log.issuance", d.issuance, issuance),
             queue: r.number("audit_log.queue", d.queue as u64, 256..=16_777_216) as usize,
             patience: r.parsed("audit_log.patience", d.patience, text::duration),
+            disk: disk(r, d.disk),
             retention: r.parsed("audit_log.retention", d.retention, never_or_a_day),
             anchors: Anchors {
                 file: r.path("audit_log.anchors.file", None),
@@ -71,6 +92,19 @@ impl AuditLog {
             },
         }
     }
+}
+
+fn disk(r: &mut Reader<'_>, d: Disk) -> Disk {
+    let mut mark = |key, default: u8| r.number(key, u64::from(default), 0..=99) as u8;
+    let disk = Disk {
+        warn: mark("audit_log.disk.warn", d.warn),
+        shed: mark("audit_log.disk.shed", d.shed),
+        stop: mark("audit_log.disk.stop", d.stop),
+    };
+    if disk.shed > 0 && disk.stop > 0 && disk.shed > disk.stop {
+        r.wrong("audit_log.disk.shed", "must not be above `audit_log.disk.stop`");
+    }
+    disk
 }
 
 fn never_or_a_day(text: &str) -> Result<Duration, String> {

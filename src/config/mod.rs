@@ -25,7 +25,7 @@ pub mod text;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use audit_log::{Anchors, AuditLog, Issuance};
+pub use audit_log::{Anchors, AuditLog, Disk, Issuance};
 pub use crypto::Crypto;
 pub use database::Database;
 pub use error::ConfigError;

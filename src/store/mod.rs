@@ -54,6 +54,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -90,6 +91,8 @@ pub struct SqliteFiles {
     read: SqlitePool,
     log_write: SqlitePool,
     log_read: SqlitePool,
+    /// The disk is as full as it may get: nothing is written.
+    full: Arc<AtomicBool>,
 }
 
 /// What went wrong with the database.
@@ -115,6 +118,9 @@ pub enum StoreError {
         "this database has migration {0}, which this version does not know: use the version that made it, or a later one"
     )]
     Newer(i64),
+    /// There is no room left that may be used.
+    #[error("the disk of the database is full up to the mark: nothing is written until there is room")]
+    Full,
     /// A statement failed.
     #[error("statement {name} failed")]
     Statement {
@@ -277,6 +283,7 @@ impl Store {
             read: sqlite_pool(options(path).read_only(true), 4),
             log_write: sqlite_pool(options(&log), 1),
             log_read: sqlite_pool(options(&log).read_only(true), 4),
+            full: Arc::default(),
         };
         drop(files.log_write.acquire().await.map_err(StoreError::Connect)?);
         Ok(Self::Sqlite(files))
@@ -297,9 +304,10 @@ impl Store {
     /// A transaction on the main database.
     ///
     /// # Errors
-    /// [`StoreError::Connect`] when no connection is free, or the database is locked or gone.
+    /// [`StoreError::Connect`] when no connection is free, or the database is locked or gone; [`StoreError::Full`].
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
+            Self::Sqlite(files) if files.full.load(Ordering::Relaxed) => return Err(StoreError::Full),
             Self::Sqlite(files) => files.write.begin().await.map(Tx::Turn),
             Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
         }
@@ -343,6 +351,13 @@ impl Store {
     pub fn count_in(&self, metrics: Arc<Metrics>) {
         if let Self::Sqlite(files) = self {
             files.write.count_in(metrics);
+        }
+    }
+
+    /// Whether the disk of an embedded store is so full that nothing is to be written any more.
+    pub fn set_full(&self, full: bool) {
+        if let Self::Sqlite(files) = self {
+            files.full.store(full, Ordering::Relaxed);
         }
     }
 

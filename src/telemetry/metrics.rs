@@ -148,6 +148,7 @@ catalogue! {
             "People, clients and addresses that active findings name; held_back: more than may become new in a minute.";
         audit_queue: () = "stockade_audit_queue_events", "Events waiting to be written to the audit log.";
         audit_size: () = "stockade_audit_log_events", "Events in the audit log.";
+        disk_used: () = "stockade_disk_used_percent", "How full the file system of the embedded database is.";
         audit_anchored: () = "stockade_audit_anchored_events", "Events of the audit log under a head that is kept outside.";
     }
     histograms {

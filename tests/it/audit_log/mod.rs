@@ -19,6 +19,7 @@ use crate::support::stores::{sqlite, stores};
 
 mod anchors;
 mod erasure;
+mod pressure;
 mod proofs;
 mod retention;
 pub(crate) mod tamper;
