@@ -1,7 +1,7 @@
 //! What every HTTP room shares: errors, request id, headers, trusted proxies, who-may extractors, cursors.
 //!
 //! [`edge::Edge`] stands around both listeners' routers; a handler finds the request's [`Info`] in its arguments and answers
-//! with a [`Problem`] when it cannot do what it was asked. Bearer tokens are read by [`bearer`], bodies by [`body`], query
+//! with a [`Problem`] when it cannot do what it was asked; what changes something reads [`sent::Sent`] and commits a [`change::Change`]. Bearer tokens are read by [`bearer`], bodies by [`body`], query
 //! strings by [`query`]. [`serve`] is the listener itself. What answers people with pages stands on [`browser`],
 //! [`session`] and [`flow`].
 //!
@@ -22,6 +22,8 @@ pub mod asked;
 pub mod body;
 #[cfg(feature = "server")]
 pub mod browser;
+#[cfg(feature = "server")]
+pub mod change;
 #[cfg(feature = "server")]
 pub mod cursor;
 #[cfg(feature = "server")]
@@ -48,6 +50,8 @@ pub mod record;
 pub mod routes;
 #[cfg(feature = "server")]
 mod rows;
+#[cfg(feature = "server")]
+pub mod sent;
 #[cfg(feature = "server")]
 pub mod serve;
 #[cfg(feature = "server")]

@@ -7,15 +7,15 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::change::{self, Answer, Begun, Change, broken};
 use super::page::Asked;
 use super::permissions::{
     CreateClient, DeleteClient, DisableClient, EnableClient, ListClients, RotateClient, ShowClient, UpdateClient,
 };
-use super::sent::{Sent, changed, invalid};
 use super::{Ctx, Shared};
 use crate::accounts::{self, Occasion, Why};
 use crate::base::Timestamp;
+use crate::http::change::{self, Answer, Begun, Change, broken};
+use crate::http::sent::{Sent, changed, invalid};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Client, Event, event};
 use crate::registry::{Mistake, client};

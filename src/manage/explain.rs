@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::change::{self, Answer, broken};
 use super::permissions::ExplainToken;
-use super::sent::{Sent, invalid};
 use super::{Ctx, Shared};
 use crate::base::{Timestamp, id};
 use crate::crypto::{b64url, sha256};
+use crate::http::change::{self, Answer, broken};
+use crate::http::sent::{Sent, invalid};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::event::kind;
 use crate::model::filter::{EventField, Op, Value as Bound};

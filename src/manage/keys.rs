@@ -7,13 +7,13 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::change::{self, Answer, Begun, Change, broken};
 use super::permissions::{ListKeys, RetireKey, RotateKeys};
-use super::sent::{Sent, invalid};
 use super::{Ctx, Shared};
 use crate::base::Timestamp;
 use crate::crypto::{CryptoError, keys as material, rotation};
+use crate::http::change::{self, Answer, Begun, Change, broken};
 use crate::http::query::Query;
+use crate::http::sent::{Sent, invalid};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Algorithm, Event, KeyState, SigningKey, event};
 use crate::registry::Mistake;

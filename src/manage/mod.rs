@@ -13,13 +13,11 @@
 //! POST                   /api/v1/tokens     POST /api/v1/tokens/introspect | revoke | explain
 //! ```
 
-mod change;
 mod clients;
 mod explain;
 mod keys;
 mod page;
 mod permissions;
-mod sent;
 mod tokens;
 mod users;
 
@@ -32,6 +30,7 @@ use tokio::sync::OnceCell;
 use crate::config;
 use crate::crypto::rotation;
 use crate::crypto::seal::Sealer;
+use crate::http::change::Changes;
 use crate::http::routes::{Call, Described, PAGE, Parameter, Routes};
 use crate::http::{Cursors, Guard, Kind, Problem};
 use crate::live::Live;
@@ -73,6 +72,24 @@ impl Ctx {
             tracing::warn!(error = %crate::telemetry::chain(&error), "keys and clients could not be loaded");
             Problem::new(Kind::Unavailable).detail("the database does not answer now: try again")
         })
+    }
+}
+
+impl Changes for Ctx {
+    fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    fn live(&self) -> Option<&Live> {
+        self.live.get().map(|live| &**live)
     }
 }
 

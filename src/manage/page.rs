@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Ctx;
-use super::change::Answer;
+use crate::http::change::Answer;
 use crate::http::query::Query;
 use crate::http::{Caller, Problem};
 

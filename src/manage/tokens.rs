@@ -7,9 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::change::{self, Answer, Begun, Change, broken};
 use super::permissions::{InspectToken, MintToken, RevokeToken};
-use super::sent::{Sent, invalid};
 use super::{Ctx, Shared};
 use crate::accounts::LONGEST_TOKEN;
 use crate::base::{Secret, Timestamp, id};
@@ -17,6 +15,8 @@ use crate::config::TokenFormat;
 use crate::crypto::secret_text::{self, Kind as TextKind};
 use crate::crypto::verify::{AccessClaims, TokenError};
 use crate::crypto::{jws, sha256};
+use crate::http::change::{self, Answer, Begun, Change, broken};
+use crate::http::sent::{Sent, invalid};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::live::LiveClient;
 use crate::model::{AccessToken, ClientKind, GrantType, Outcome, event};

@@ -7,19 +7,19 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::change::{self, Answer, Begun, Change, broken};
 use super::page::Asked;
 use super::permissions::{
     AssignRoles, CreateUser, DeleteUser, DisableUser, EnableUser, ListSessions, ListUsers, RevokeSessions, SetPassword,
     ShowUser, UpdateUser,
 };
-use super::sent::{Sent, changed, invalid};
 use super::{Ctx, Shared};
 use crate::accounts::{self, Ended, Occasion, Why};
 use crate::base::{Secret, id, rng};
 use crate::crypto::base32;
 use crate::crypto::password::{self, Password};
+use crate::http::change::{self, Answer, Begun, Change, broken};
 use crate::http::query::Query;
+use crate::http::sent::{Sent, changed, invalid};
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::{Credential, CredentialKind, Event, Outcome, Session, User, event};
 use crate::registry::{Mistake, user};

@@ -11,20 +11,51 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Ctx;
 use super::sent::Sent;
-use crate::http::{Kind, May, Permission, Problem};
+use super::{Guard, Kind, May, Permission, Problem};
+use crate::crypto::seal::Sealer;
+use crate::live::Live;
 use crate::model::{Event, Outcome};
 use crate::store::idempotency::{self, Claim};
-use crate::store::{StoreError, Tx, events};
+use crate::store::{Store, StoreError, Tx, events};
 
 /// How long an answer is kept for whoever asks the same again.
 const KEPT: Duration = Duration::from_secs(86_400);
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// What changes need of a room.
+pub trait Changes: Sync {
+    /// Who may.
+    fn guard(&self) -> &Guard;
+    /// Where everything is.
+    fn store(&self) -> &Store;
+    /// Seals answers that are kept.
+    fn sealer(&self) -> &Sealer;
+    /// What this process holds in memory, when it is loaded.
+    fn live(&self) -> Option<&Live>;
+}
+
+impl<T: Changes + Send> Changes for Arc<T> {
+    fn guard(&self) -> &Guard {
+        T::guard(self)
+    }
+
+    fn store(&self) -> &Store {
+        T::store(self)
+    }
+
+    fn sealer(&self) -> &Sealer {
+        T::sealer(self)
+    }
+
+    fn live(&self) -> Option<&Live> {
+        T::live(self)
+    }
+}
+
 /// What is answered, and kept sealed under the idempotency key: it may hold a secret.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub struct Answer {
     #[serde(skip)]
     status: u16,
     etag: Option<String>,
@@ -34,22 +65,22 @@ pub(super) struct Answer {
 
 impl Answer {
     /// 200.
-    pub(super) fn ok(body: Value) -> Self {
+    pub fn ok(body: Value) -> Self {
         Self { status: 200, body: Some(body), ..Self::default() }
     }
 
     /// 201, and where it is now.
-    pub(super) fn created(location: String, body: Value) -> Self {
+    pub fn created(location: String, body: Value) -> Self {
         Self { status: 201, location: Some(location), body: Some(body), ..Self::default() }
     }
 
     /// With the state's tag.
-    pub(super) fn tagged(self, etag: String) -> Self {
+    pub fn tagged(self, etag: String) -> Self {
         Self { etag: Some(etag), ..self }
     }
 
     /// As it leaves.
-    pub(super) fn response(self) -> Response {
+    pub fn response(self) -> Response {
         let mut response = match self.body {
             Some(body) => {
                 let mut response = Response::new(Body::from(body.to_string()));
@@ -70,16 +101,17 @@ impl Answer {
 }
 
 /// A change under way. Dropped, it leaves no trace.
-pub(super) struct Change<'a> {
-    ctx: &'a Ctx,
-    pub(super) tx: Tx,
+pub struct Change<'a> {
+    ctx: &'a dyn Changes,
+    /// What it writes in.
+    pub tx: Tx,
     /// Principal and key.
     claimed: Option<(String, String)>,
     dry_run: bool,
 }
 
 /// What a change begins with.
-pub(super) enum Begun<'a> {
+pub enum Begun<'a> {
     /// The work is to be done.
     Work(Change<'a>),
     /// It was done before: this was the answer.
@@ -88,12 +120,12 @@ pub(super) enum Begun<'a> {
 
 impl<'a> Change<'a> {
     /// Opens the transaction and claims the idempotency key.
-    pub(super) async fn begin<P: Permission>(ctx: &'a Ctx, may: &May<P>, sent: &Sent) -> Result<Begun<'a>, Problem> {
-        let mut tx = ctx.store.begin().await.map_err(broken)?;
+    pub async fn begin<P: Permission>(ctx: &'a impl Changes, may: &May<P>, sent: &Sent) -> Result<Begun<'a>, Problem> {
+        let mut tx = ctx.store().begin().await.map_err(broken)?;
         let mut claimed = None;
         if let Some(key) = &sent.key {
             let principal = may.caller.reference().to_string();
-            let until = ctx.guard.clock.now().plus(KEPT);
+            let until = ctx.guard().clock.now().plus(KEPT);
             match idempotency::claim(&mut tx, &principal, key, &sent.digest, until).await.map_err(broken)? {
                 Claim::New => claimed = Some((principal, key.clone())),
                 Claim::Answered { status, body } => {
@@ -109,7 +141,7 @@ impl<'a> Change<'a> {
     }
 
     /// Records and commits: only then does the answer leave. A dry run is answered and undone.
-    pub(super) async fn commit(mut self, all: &[Event], answer: Answer) -> Result<Response, Problem> {
+    pub async fn commit(mut self, all: &[Event], answer: Answer) -> Result<Response, Problem> {
         if self.dry_run {
             return Ok(answer.response());
         }
@@ -122,7 +154,7 @@ impl<'a> Change<'a> {
         }
         self.tx.commit().await.map_err(unrecorded)?;
         // Here at once; the others follow within a second.
-        if let Some(live) = self.ctx.live.get()
+        if let Some(live) = self.ctx.live()
             && let Err(error) = live.refresh().await
         {
             tracing::debug!(error = %crate::telemetry::chain(&error), "a change is seen here with the next look");
@@ -132,26 +164,26 @@ impl<'a> Change<'a> {
 }
 
 /// An event of this call.
-pub(super) fn event<P: Permission>(ctx: &Ctx, may: &May<P>, kind: &'static str, about: &str) -> Event {
-    let guard = &ctx.guard;
+pub fn event<P: Permission>(ctx: &impl Changes, may: &May<P>, kind: &'static str, about: &str) -> Event {
+    let guard = ctx.guard();
     let mut event = guard.event(&may.caller, &may.info, kind, Outcome::Allowed, P::ACTION, P::resource());
     event.resource = Some(Arc::from(about));
     event.decided(&may.decision)
 }
 
 /// That something was read, recorded after the answer.
-pub(super) fn read<P: Permission>(ctx: &Ctx, may: &May<P>, about: &str, items: usize) {
+pub fn read<P: Permission>(ctx: &impl Changes, may: &May<P>, about: &str, items: usize) {
     let event = event(ctx, may, crate::model::event::kind::DECISION, about);
-    ctx.guard.audit.queue(event.with("items", items));
+    ctx.guard().audit.queue(event.with("items", items));
 }
 
 fn place(principal: &str, key: &str) -> String {
     format!("idempotency\n{principal}\n{key}")
 }
 
-fn seal(ctx: &Ctx, principal: &str, key: &str, answer: &Answer) -> Result<String, Problem> {
+fn seal(ctx: &dyn Changes, principal: &str, key: &str, answer: &Answer) -> Result<String, Problem> {
     let plain = serde_json::to_vec(answer).unwrap_or_default();
-    let sealed = ctx.sealer.seal(place(principal, key).as_bytes(), &plain, &*ctx.guard.rng);
+    let sealed = ctx.sealer().seal(place(principal, key).as_bytes(), &plain, &*ctx.guard().rng);
     let sealed = sealed.map_err(|error| {
         tracing::error!(%error, "an answer could not be sealed");
         Problem::new(Kind::Internal)
@@ -159,9 +191,9 @@ fn seal(ctx: &Ctx, principal: &str, key: &str, answer: &Answer) -> Result<String
     Ok(STANDARD_NO_PAD.encode(sealed))
 }
 
-fn replay(ctx: &Ctx, principal: &str, key: &str, status: u16, text: &str) -> Result<Response, Problem> {
+fn replay(ctx: &dyn Changes, principal: &str, key: &str, status: u16, text: &str) -> Result<Response, Problem> {
     let opened = STANDARD_NO_PAD.decode(text).ok();
-    let opened = opened.and_then(|sealed| ctx.sealer.open(place(principal, key).as_bytes(), &sealed).ok());
+    let opened = opened.and_then(|sealed| ctx.sealer().open(place(principal, key).as_bytes(), &sealed).ok());
     let answer: Option<Answer> = opened.and_then(|plain| serde_json::from_slice(plain.expose()).ok());
     let Some(answer) = answer else {
         let detail = "this was done, but its answer can no longer be read: look at what is there now";
@@ -173,7 +205,7 @@ fn replay(ctx: &Ctx, principal: &str, key: &str, status: u16, text: &str) -> Res
 }
 
 /// 503: the database.
-pub(super) fn broken(error: StoreError) -> Problem {
+pub fn broken(error: StoreError) -> Problem {
     tracing::warn!(error = %crate::telemetry::chain(&error), "the management API could not reach the database");
     Problem::new(Kind::Unavailable).detail("the database does not answer now: try again")
 }

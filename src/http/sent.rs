@@ -5,10 +5,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value};
 
+use super::query::Query;
+use super::{Kind, Problem, body};
 use crate::crypto::sha256;
-use crate::http::body;
-use crate::http::query::Query;
-use crate::http::{Kind, Problem};
+use crate::registry::Mistake;
 
 /// Longest body, in bytes.
 const LONGEST: usize = 65_536;
@@ -16,13 +16,13 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request behind its guard.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub struct Sent {
     /// SHA-256 of method, target and body: what a repeated call must repeat.
-    pub(super) digest: [u8; 32],
+    pub digest: [u8; 32],
     /// `Idempotency-Key`.
-    pub(super) key: Option<String>,
+    pub key: Option<String>,
     /// Whether it is only to be said what would happen.
-    pub(super) dry_run: bool,
+    pub dry_run: bool,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -86,7 +86,7 @@ impl Sent {
     ///
     /// # Errors
     /// The problem to answer.
-    pub(super) fn object(&self) -> Result<Map<String, Value>, Problem> {
+    pub fn object(&self) -> Result<Map<String, Value>, Problem> {
         self.read(false)
     }
 
@@ -94,7 +94,7 @@ impl Sent {
     ///
     /// # Errors
     /// The problem to answer.
-    pub(super) fn patch(&self) -> Result<Map<String, Value>, Problem> {
+    pub fn patch(&self) -> Result<Map<String, Value>, Problem> {
         self.read(true)
     }
 
@@ -102,13 +102,13 @@ impl Sent {
     ///
     /// # Errors
     /// The problem to answer.
-    pub(super) fn options(&self, known: &[&str]) -> Result<Map<String, Value>, Problem> {
+    pub fn options(&self, known: &[&str]) -> Result<Map<String, Value>, Problem> {
         if self.body.is_empty() {
             return Ok(Map::new());
         }
         let members = self.object()?;
         let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
-        let mistakes: Vec<_> = unknown.map(|name| crate::registry::Mistake::unknown(name, known)).collect();
+        let mistakes: Vec<_> = unknown.map(|name| Mistake::unknown(name, known)).collect();
         if mistakes.is_empty() { Ok(members) } else { Err(invalid(&mistakes)) }
     }
 
@@ -116,7 +116,7 @@ impl Sent {
     ///
     /// # Errors
     /// 412 when it is not.
-    pub(super) fn matches(&self, etag: &str) -> Result<(), Problem> {
+    pub fn matches(&self, etag: &str) -> Result<(), Problem> {
         if !self.is_conditional() {
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl Sent {
     }
 
     /// Whether it says what it means to change.
-    pub(super) fn is_conditional(&self) -> bool {
+    pub fn is_conditional(&self) -> bool {
         self.headers.contains_key(header::IF_MATCH)
     }
 
@@ -138,7 +138,7 @@ impl Sent {
     ///
     /// # Errors
     /// 428 without `If-Match`.
-    pub(super) fn must_be_conditional(&self) -> Result<(), Problem> {
+    pub fn must_be_conditional(&self) -> Result<(), Problem> {
         if self.is_conditional() {
             return Ok(());
         }
@@ -148,12 +148,12 @@ impl Sent {
 }
 
 /// 412.
-pub(super) fn changed() -> Problem {
+pub fn changed() -> Problem {
     Problem::new(Kind::PreconditionFailed).detail("read it again, and send the new `ETag` in `If-Match`")
 }
 
 /// 422 with every mistake.
-pub(super) fn invalid(mistakes: &[crate::registry::Mistake]) -> Problem {
+pub fn invalid(mistakes: &[Mistake]) -> Problem {
     let detail = mistakes.first().map(ToString::to_string).unwrap_or_default();
     let told = mistakes.iter().map(|m| serde_json::json!({ "pointer": m.pointer, "detail": m.detail }));
     Problem::new(Kind::InvalidMember).detail(detail).with("errors", told.collect::<Vec<_>>())
