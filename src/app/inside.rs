@@ -72,7 +72,13 @@ impl Inside {
             oauth: config.oauth.clone(),
             live: OnceCell::new(),
         });
-        let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
+        let findings = findings::Ctx {
+            guard: Arc::clone(&guard),
+            store: store.clone(),
+            cursors: cursors(),
+            sealer: live::sealer(&config.crypto.seal_keys)?,
+            live: None,
+        };
         let audit = audit::Ctx {
             guard,
             store,

@@ -204,7 +204,13 @@ fn audit(parts: &Parts, guard: Arc<Guard>, draining: Arc<AtomicBool>) -> Router 
 }
 
 fn findings(parts: &Parts, guard: Arc<Guard>) -> Router {
-    findings::router(findings::Ctx { guard, store: parts.store.clone(), cursors: cursors(parts) })
+    findings::router(findings::Ctx {
+        guard,
+        store: parts.store.clone(),
+        cursors: cursors(parts),
+        sealer: Arc::clone(&parts.sealer),
+        live: Some(Arc::clone(&parts.live)),
+    })
 }
 
 fn manage(parts: &Parts, guard: Arc<Guard>) -> Router {

@@ -178,6 +178,7 @@ async fn keep_keys(parts: &Parts) -> Result<Ended, LiveError> {
 async fn sweep(parts: &Parts) -> Result<Ended, StoreError> {
     store::retention::sweep(&parts.store, parts.clock.now(), SWEEP).await?;
     parts.unused_clients.forget().await?;
+    crate::findings::end_expired(&parts.store, &*parts.clock, &*parts.rng).await?;
     Ok(Ended::Done)
 }
 

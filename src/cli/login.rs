@@ -15,7 +15,7 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The client that the command line is, unless --client-id names another.
 pub(super) const CLIENT: &str = "stockade-cli";
 /// What it asks for: who signs in gives what is theirs to give.
-const SCOPES: [&str; 4] = ["admin", "audit:read", "findings:read", "offline_access"];
+const SCOPES: [&str; 5] = ["admin", "audit:read", "findings:read", "findings:write", "offline_access"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -11,17 +11,20 @@ use super::Shared;
 use super::filter::{PARAMETERS, PLAIN};
 use super::normalise::hex;
 use super::permissions::Read;
+use super::triage::noted;
 use crate::base::Timestamp;
 use crate::crypto::sha256;
 use crate::http::asked::{Asked, Paged};
+use crate::http::change::{Answer, broken};
 use crate::http::query::Query;
 use crate::http::{Kind, May, Permission, Problem};
 use crate::model::filter::FindingField;
-use crate::model::{Event, Outcome, event};
+use crate::model::{Event, FindingState, Outcome, event};
+use crate::store::findings::triage::{self, Held};
 use crate::store::findings::{self, Stored};
-use crate::store::{Reader, StoreError};
+use crate::store::{Handle, Reader, StoreError};
 
-/// Revisions that are listed with a finding.
+/// Revisions, and notes, that are listed with a finding.
 const REVISIONS: i64 = 100;
 
 fn unavailable(may: &May<Read>, error: &StoreError) -> Problem {
@@ -40,21 +43,30 @@ impl Shared {
     async fn reader(&self, may: &May<Read>) -> Result<Reader, Problem> {
         self.0.store.read().await.map_err(|error| unavailable(may, &error))
     }
+}
 
-    /// By our id, or by the provider's.
-    async fn find(&self, may: &May<Read>, reader: &mut Reader, name: &str) -> Result<Stored, Problem> {
-        let found = match name.starts_with("fnd_") {
-            true => findings::find(reader, name).await,
-            false => findings::called(reader, name).await,
-        };
-        found
-            .map_err(|error| unavailable(may, &error))?
-            .ok_or_else(|| Problem::new(Kind::NotFound).detail("there is no such finding"))
-    }
+/// By our id, or by the provider's.
+pub(super) async fn find(handle: &mut impl Handle, name: &str) -> Result<Stored, Problem> {
+    let found = match name.starts_with("fnd_") {
+        true => findings::find(handle, name).await,
+        false => findings::called(handle, name).await,
+    };
+    found.map_err(broken)?.ok_or_else(|| Problem::new(Kind::NotFound).detail("there is no such finding"))
+}
+
+/// Names how a finding stands: what its provider says, and what was made of it.
+pub(super) fn etag(stored: &Stored, held: &Held) -> String {
+    format!("\"{}-{}-{}-{}\"", stored.revision, stored.revisions, stored.finding.state.as_str(), held.version)
 }
 
 /// A finding as the API shows it.
-fn view(stored: &Stored) -> Value {
+pub(super) fn view(stored: &Stored, held: &Held, now: Timestamp) -> Value {
+    let is_active = stored.finding.state == FindingState::Open && !held.triage.is_quiet();
+    let mut triage = serde_json::to_value(&held.triage).unwrap_or_default();
+    if let Some(triage) = triage.as_object_mut() {
+        triage.insert("handling".to_owned(), held.triage.handling_at(now).as_str().into());
+        triage.insert("by".to_owned(), held.triage.by.as_ref().map(ToString::to_string).into());
+    }
     let mut view = json!({
         "finding_id": stored.finding_id,
         "case_id": stored.case_id,
@@ -62,6 +74,8 @@ fn view(stored: &Stored) -> Value {
         "revisions": stored.revisions,
         "sha256": hex(&stored.content_hash),
         "recorded_at": stored.recorded_at,
+        "active": is_active,
+        "triage": triage,
     });
     if let (Value::Object(view), Ok(Value::Object(finding))) = (&mut view, serde_json::to_value(&stored.finding)) {
         view.extend(finding);
@@ -87,6 +101,8 @@ pub(super) async fn list(
     let more = i64::try_from(paged.limit + 1).unwrap_or(i64::MAX);
     let page = findings::page(&mut reader, &asked.filter, before, more).await;
     let mut page = page.map_err(|error| unavailable(&may, &error))?;
+    let held = triage::of_each(&mut reader, page.iter().map(|one| one.finding_id.as_str())).await;
+    let held = held.map_err(|error| unavailable(&may, &error))?;
     drop(reader);
     let more = page.len() > paged.limit;
     page.truncate(paged.limit);
@@ -94,11 +110,13 @@ pub(super) async fn list(
     let next = page.last().filter(|_| more).map(|last| paged.next(cursors, &end(last)));
     let read = shared.read_event(&may).with("filters", asked.names).with("items", page.len());
     shared.0.guard.audit.queue(read);
-    Ok(Json(json!({ "items": page.iter().map(view).collect::<Vec<_>>(), "next_cursor": next })))
+    let (nothing, now) = (Held::default(), shared.0.guard.clock.now());
+    let item = |one: &Stored| view(one, held.get(&one.finding_id).unwrap_or(&nothing), now);
+    Ok(Json(json!({ "items": page.iter().map(item).collect::<Vec<_>>(), "next_cursor": next })))
 }
 
 /// Where a page begins.
-fn position(text: &str) -> Option<(Timestamp, String)> {
+pub(super) fn position(text: &str) -> Option<(Timestamp, String)> {
     let (updated, id) = text.split_once(' ')?;
     Some((Timestamp::from_micros(updated.parse().ok()?), id.to_owned()))
 }
@@ -109,12 +127,14 @@ pub(super) async fn show(
     State(shared): State<Shared>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
     let mut reader = shared.reader(&may).await?;
-    let found = shared.find(&may, &mut reader, &name).await?;
+    let found = find(&mut reader, &name).await?;
     let revisions = findings::revisions(&mut reader, &found.finding_id, REVISIONS).await;
     let revisions = revisions.map_err(|error| unavailable(&may, &error))?;
+    let held = triage::of(&mut reader, &found.finding_id).await.map_err(broken)?;
+    let notes = triage::notes(&mut reader, &found.finding_id, REVISIONS).await.map_err(broken)?;
     drop(reader);
     let listed = revisions.iter().map(|one| {
         json!({
@@ -125,12 +145,13 @@ pub(super) async fn show(
             "origin": one.origin,
         })
     });
-    let mut body = view(&found);
+    let mut body = view(&found, &held, shared.0.guard.clock.now());
     if let Value::Object(body) = &mut body {
+        body.insert("notes".to_owned(), noted(&notes));
         body.insert("history".to_owned(), listed.collect());
     }
-    shared.0.guard.audit.queue(shared.read_event(&may).with("finding_id", found.finding_id));
-    Ok(Json(body))
+    shared.0.guard.audit.queue(shared.read_event(&may).with("finding_id", found.finding_id.as_str()));
+    Ok(Answer::ok(body).tagged(etag(&found, &held)).response())
 }
 
 /// The bytes of a revision, by default of the one in force.
@@ -147,7 +168,7 @@ pub(super) async fn raw(
     });
     query.finish()?;
     let mut reader = shared.reader(&may).await?;
-    let found = shared.find(&may, &mut reader, &name).await?;
+    let found = find(&mut reader, &name).await?;
     let revision = revision.unwrap_or(found.revision);
     let raw = findings::raw(&mut reader, &found.finding_id, revision).await;
     drop(reader);

@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::normalise::{hex, normalise};
+use super::settle::settle;
 use super::split::Piece;
-use crate::base::{Clock, Rng, id};
+use crate::base::{Clock, Rng, Timestamp, id};
 use crate::crypto::sha256;
 use crate::model::event::kind;
-use crate::model::{Came, Event, Finding, FindingState, Outcome, PrincipalRef};
+use crate::model::{Came, Event, Finding, FindingState, Outcome, PrincipalRef, Suppression};
 use crate::store::changes::{self, Topic};
-use crate::store::findings::{self, Revision, Stored};
+use crate::store::findings::{self, Revision, Stored, suppressions};
 use crate::store::{Store, StoreError, Tx, events, risk};
 
 /// Who brings findings.
@@ -54,7 +55,17 @@ pub(super) struct Mark<'a, T> {
 }
 
 /// Open findings are looked at again after this: that somebody suppressed, resolved or archived one moves no date.
-const CHECK_AFTER: Duration = Duration::from_secs(300);
+const CHECK_OPEN: Duration = Duration::from_secs(300);
+/// The others after this: that somebody opened one again moves none either.
+const CHECK_CLOSED: Duration = Duration::from_secs(6 * 3600);
+
+fn check_at(stored: &Stored, now: Timestamp) -> Option<Timestamp> {
+    match stored.finding.state {
+        FindingState::Open => Some(now.plus(CHECK_OPEN)),
+        FindingState::Suppressed | FindingState::Resolved | FindingState::Archived => Some(now.plus(CHECK_CLOSED)),
+        FindingState::Expired => None,
+    }
+}
 
 /// How many came, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -131,11 +142,12 @@ async fn keep_once<T: Serialize + Sync>(
     if let Some(mark) = mark {
         findings::put_source(&mut tx, mark.source, mark.version, &mark.state, clock.now()).await?;
     }
+    let rules = suppressions::in_force(&mut tx).await?;
     let mut kept = Vec::with_capacity(page.len());
     for incoming in page {
-        let one = record(&mut tx, incoming, by, clock, rng).await?;
+        let one = record_under(&mut tx, incoming, &rules, by, clock, rng).await?;
         if let Some(mark) = mark {
-            findings::seen(&mut tx, mark.source, &one.1, clock.now().plus(CHECK_AFTER)).await?;
+            findings::seen(&mut tx, mark.source, &one.1.finding_id, check_at(&one.1, clock.now())).await?;
         }
         kept.push(one);
     }
@@ -163,6 +175,18 @@ pub async fn record(
     clock: &dyn Clock,
     rng: &dyn Rng,
 ) -> Result<(Came, Stored), StoreError> {
+    let rules = suppressions::in_force(tx).await?;
+    record_under(tx, incoming, &rules, by, clock, rng).await
+}
+
+async fn record_under(
+    tx: &mut Tx,
+    incoming: &Incoming<'_>,
+    rules: &[Suppression],
+    by: &Bringer,
+    clock: &dyn Clock,
+    rng: &dyn Rng,
+) -> Result<(Came, Stored), StoreError> {
     let (finding, raw) = (incoming.finding.clone(), incoming.raw);
     let (now, updated, content_hash) = (clock.now(), finding.updated(), sha256(raw));
     let Some(before) = findings::lock(tx, &finding).await? else {
@@ -179,6 +203,7 @@ pub async fn record(
         findings::insert(tx, &new, raw, by.origin).await?;
         risk::begin(tx, &new.finding_id, true, now).await?;
         events::intake(tx, &event(Came::New, &new, &new.finding, None, by, clock, rng)).await?;
+        settle(tx, &new, None, rules, clock, rng).await?;
         return Ok((Came::New, new));
     };
     if by.is_live && content_hash == before.content_hash && before.finding.state != finding.state {
@@ -188,6 +213,7 @@ pub async fn record(
         risk::begin(tx, &after.finding_id, true, now).await?;
         events::intake(tx, &event(Came::Changed, &after, &after.finding, Some(&before.finding), by, clock, rng))
             .await?;
+        settle(tx, &after, Some(&before.finding), rules, clock, rng).await?;
         return Ok((Came::Changed, after));
     }
     let is_newer = updated >= before.updated;
@@ -213,6 +239,7 @@ pub async fn record(
         risk::begin(tx, &after.finding_id, is_worse, now).await?;
         events::intake(tx, &event(Came::Changed, &after, &after.finding, Some(&before.finding), by, clock, rng))
             .await?;
+        settle(tx, &after, Some(&before.finding), rules, clock, rng).await?;
         return Ok((Came::Changed, after));
     }
     findings::keep_late(tx, &before.finding_id, &revision, raw, &finding.entities).await?;
@@ -223,7 +250,7 @@ pub async fn record(
     Ok((Came::Late, after))
 }
 
-/// Its provider has it no longer: ours stays, and says so.
+/// Its provider has it no longer: ours stays, and says so if it was open.
 async fn expire(
     tx: &mut Tx,
     gone: &Stored,
@@ -233,10 +260,13 @@ async fn expire(
     rng: &dyn Rng,
 ) -> Result<(), StoreError> {
     let Some(before) = findings::lock(tx, &gone.finding).await? else { return Ok(()) };
+    findings::seen(tx, source, &before.finding_id, None).await?;
+    if before.finding.state != FindingState::Open {
+        return Ok(());
+    }
     let mut after = before.clone();
     after.finding.state = FindingState::Expired;
     findings::restate(tx, &after).await?;
-    findings::seen(tx, source, &after, clock.now()).await?;
     let event = event(Came::Changed, &after, &after.finding, Some(&before.finding), by, clock, rng);
     events::intake(tx, &event.with("change", "expired")).await
 }

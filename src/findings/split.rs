@@ -38,14 +38,16 @@ pub fn split(document: &[u8]) -> Result<Vec<Piece<'_>>, serde_json::Error> {
 /// Every finding of an answer of an AWS API whose list holds nothing else: also an odd one is one.
 ///
 /// # Errors
-/// When it is not JSON.
+/// When it is not JSON, or has no list: an answer that lost its end must not look like one that there is nothing.
 pub(super) fn answer(document: &[u8], format: Format) -> Result<Vec<Piece<'_>>, serde_json::Error> {
+    use serde::de::Error as _;
     let mut found = Vec::new();
     if !document.is_empty() {
         let members: Members<'_> = serde_json::from_slice(document)?;
-        for list in ["findings", "Findings"].iter().filter_map(|name| members.get(*name)) {
-            take(list, Some(format), 0, &mut found);
-        }
+        let list = ["findings", "Findings"].iter().find_map(|name| members.get(*name).copied());
+        let list = list.filter(|list| list.get().starts_with('['));
+        let list = list.ok_or_else(|| serde_json::Error::custom("it has no list of findings"))?;
+        take(list, Some(format), 0, &mut found);
     }
     Ok(found)
 }

@@ -118,8 +118,8 @@ impl Sync {
         Ok(Some(walk.tally))
     }
 
-    /// Looks again at open findings that nobody looked at for a while: what somebody suppresses, resolves or archives at AWS
-    /// moves no date, and what is gone there does not come again. How many were looked at.
+    /// Looks again at findings that nobody looked at for a while, at open ones sooner: what somebody suppresses, resolves,
+    /// archives or opens again at AWS moves no date, and what is gone there does not come again. How many were looked at.
     ///
     /// # Errors
     /// As [`Sync::live`].

@@ -195,6 +195,10 @@ pub mod kind {
     pub const FINDING_READ: &str = "finding.read";
     /// Findings name more people, clients and addresses than may come to be at risk in a minute.
     pub const RISK_HELD_BACK: &str = "risk.held_back";
+    /// Somebody, a suppression or a new revision changed what is made of a finding: `data.change` says how.
+    pub const FINDING_TRIAGED: &str = "finding.triaged";
+    /// A suppression began or ended: `data.change` is `created`, `ended` or `expired`, `data.findings` how many it concerns.
+    pub const SUPPRESSION_CHANGED: &str = "suppression.changed";
 
     /// Every kind.
     pub const ALL: [&str; 36] = [
@@ -234,6 +238,8 @@ pub mod kind {
         FINDING_REVISED,
         FINDING_READ,
         RISK_HELD_BACK,
+        FINDING_TRIAGED,
+        SUPPRESSION_CHANGED,
     ];
 }
 

@@ -29,6 +29,8 @@ macro_rules! words {
     )+};
 }
 
+pub(super) use words;
+
 words! {
     /// What a finding was written in. The same activity in two formats is two findings of one case.
     Format {

@@ -10,6 +10,7 @@ pub mod grant;
 pub mod key;
 pub mod session;
 pub mod token;
+pub mod triage;
 pub mod user;
 
 pub use client::{AuthMethod, Client, ClientKind, GrantType};
@@ -23,4 +24,5 @@ pub use grant::{
 pub use key::{Algorithm, KeyState, SigningKey};
 pub use session::{Acr, Session};
 pub use token::{AccessToken, Actor, TokenDigest};
+pub use triage::{Handling, Matching, Note, Resolution, Suppression, Triage};
 pub use user::{Credential, CredentialKind, User};

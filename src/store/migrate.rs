@@ -42,6 +42,7 @@ const ALL: &[Pair] = &[
     pair!(10, "0010_risk", log: false),
     pair!(12, "0012_tiles", log: true),
     pair!(13, "0013_holds", log: false),
+    pair!(14, "0014_triage", log: false),
 ];
 
 fn migrator(pick: impl Fn(&Pair) -> Option<&'static str>) -> Migrator {

@@ -432,6 +432,7 @@ impl Store {
     pub async fn prepare_all(&self) -> Result<Vec<String>, StoreError> {
         use sqlx::Executor as _;
         let mut refused = Vec::new();
+        let findings = findings::ALL.concat();
         let main = [
             STATEMENTS,
             assertions::STATEMENTS,
@@ -442,7 +443,7 @@ impl Store {
             credentials::STATEMENTS,
             device_codes::STATEMENTS,
             events::STATEMENTS,
-            findings::STATEMENTS,
+            &findings,
             grants::STATEMENTS,
             holds::STATEMENTS,
             idempotency::STATEMENTS,

@@ -29,6 +29,8 @@ statements! {
          union all select 'logout_deliveries', count(*) from logout_deliveries
          union all select 'findings', count(*) from findings
          union all select 'finding_revisions', count(*) from finding_revisions
+         union all select 'finding_notes', count(*) from finding_notes
+         union all select 'finding_suppressions', count(*) from finding_suppressions
          union all select 'client_registrations', count(*) from client_registrations
          union all select 'event_intake', count(*) from event_intake"
     );

@@ -6,16 +6,16 @@ use crate::base::Timestamp;
 use crate::model::{EntityKind, User};
 
 statements! {
-    /// A finding is active while it is open and says nothing made up. Sessions and names of people are those of ours, if
+    /// Findings that count (`active_findings`) and are not made up. Sessions and names of people are those of ours, if
     /// there are any.
     NAMED = shared(
         "select e.kind, e.value, f.severity, min(e.since), min(f.finding_id), u.user_id, s.user_id
          from finding_entities e
-         join findings f on f.finding_id = e.finding_id
+         join active_findings f on f.finding_id = e.finding_id
          left join users u on e.kind in ('user', 'principal') and u.username = lower(e.value)
          left join sessions s on e.kind = 'session' and s.session_id = e.value
          where e.kind in ('principal', 'user', 'client', 'role', 'session', 'access_key', 'address')
-             and f.state = 'open' and f.sample = 0 and f.severity > 0
+             and f.sample = 0 and f.severity > 0
          group by e.kind, e.value, f.severity, u.user_id, s.user_id
          order by f.severity desc, min(e.since), e.kind, e.value limit $1"
     );

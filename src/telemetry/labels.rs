@@ -113,7 +113,7 @@ labels! {
         Enforce = "enforce",
         /// `/api/v1/audit/…`.
         Audit = "audit",
-        /// `/api/v1/findings…`.
+        /// `/api/v1/findings…`, `/api/v1/cases…`, `/api/v1/suppressions…`.
         Findings = "findings",
         /// The rest of `/api/…`.
         Api = "api",
@@ -396,6 +396,10 @@ labels! {
         Findings = "findings",
         /// Every content that they ever had.
         FindingRevisions = "finding_revisions",
+        /// What was done to them.
+        FindingNotes = "finding_notes",
+        /// Which of them nobody wants to be told of.
+        FindingSuppressions = "finding_suppressions",
         /// Clients that registered themselves.
         ClientRegistrations = "client_registrations",
         /// Events that wait for a number in the log.
@@ -444,7 +448,7 @@ impl Endpoint {
             _ if route.starts_with("/access/") => Self::Access,
             _ if route.starts_with("/enforce/") => Self::Enforce,
             _ if route.starts_with("/api/v1/audit/") => Self::Audit,
-            _ if route.starts_with("/api/v1/findings") => Self::Findings,
+            _ if FINDINGS.iter().any(|own| route.starts_with(own)) => Self::Findings,
             _ if route.starts_with("/api/") => Self::Api,
             _ if route.starts_with("/demo") => Self::Demo,
             _ if PAGES.iter().any(|page| route.starts_with(page)) => Self::Pages,
@@ -452,6 +456,9 @@ impl Endpoint {
         }
     }
 }
+
+/// How the routes of findings begin.
+const FINDINGS: [&str; 3] = ["/api/v1/findings", "/api/v1/cases", "/api/v1/suppressions"];
 
 /// How the routes of pages begin.
 const PAGES: [&str; 5] = ["/login", "/consent", "/device", "/account", "/callback"];

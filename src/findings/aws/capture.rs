@@ -23,11 +23,12 @@ impl Capture {
         failure: Option<&(dyn std::error::Error + 'static)>,
     ) -> Result<Vec<u8>, SourceError> {
         let taken = self.0.lock().take();
-        match (taken, failure) {
-            (Some(bytes), None) => Ok(bytes),
-            (Some(bytes), Some(_)) if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() => Ok(bytes),
-            (_, Some(error)) => Err(SourceError::new(name, crate::telemetry::chain(error))),
-            (None, None) => Err(SourceError::new(name, "it answered without a body")),
+        // Also where the SDK is content: to it an empty body is an answer without members.
+        let whole = taken.filter(|bytes| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok());
+        match (whole, failure) {
+            (Some(bytes), _) => Ok(bytes),
+            (None, Some(error)) => Err(SourceError::new(name, crate::telemetry::chain(error))),
+            (None, None) => Err(SourceError::new(name, "it answered with a body that is no JSON")),
         }
     }
 }

@@ -24,7 +24,7 @@ use stockade::model::filter::EventField;
 use stockade::model::{AccessToken, Event, Outcome, PrincipalRef, event::kind};
 use stockade::policy::{Engine, Snapshot};
 use stockade::store::log::{self, Filter};
-use stockade::store::{Store, clients, tokens};
+use stockade::store::{Store, clients, events, tokens};
 use stockade::telemetry::Prometheus;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
     pub(super) router: Router,
     pub(super) audit: AuditLog,
     pub(super) live: Arc<Live>,
-    pub(super) clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(super) prometheus: Prometheus,
     pub(super) engine: Arc<Engine>,
     pub(super) ending: Arc<AtomicBool>,
@@ -122,7 +122,13 @@ impl Stage {
             rng: Arc::clone(&rng),
         });
         let cursors = || Cursors::derived(&secret);
-        let findings = findings::Ctx { guard: Arc::clone(&guard), store: store.clone(), cursors: cursors() };
+        let findings = findings::Ctx {
+            guard: Arc::clone(&guard),
+            store: store.clone(),
+            cursors: cursors(),
+            sealer: Arc::clone(&sealer),
+            live: Some(Arc::clone(&live)),
+        };
         let origin = audit_log::checkpoint::origin(ISSUER);
         let ending = Arc::<AtomicBool>::default();
         let mut tails = Tails::new(2, Arc::clone(&ending));
@@ -182,6 +188,30 @@ impl Stage {
         (status, body)
     }
 
+    /// Sends a body with these headers.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        token: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, Value) {
+        let mut request = Request::post(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request = request.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let (parts, bytes) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = axum::body::to_bytes(bytes, 16 << 20).await.unwrap();
+        let answer: Value = serde_json::from_slice(&bytes).unwrap();
+        if parts.status.is_success() {
+            crate::support::openapi::hold(&http::Method::POST, path, Some(body), parts.status.as_u16(), &answer);
+        }
+        (parts.status, parts.headers, answer)
+    }
+
     /// An answer as it comes.
     pub(crate) async fn bytes(&self, path: &str, token: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -230,6 +260,23 @@ impl Stage {
             assert!(tokio::time::Instant::now() < deadline, "{found} of {count} events of {filter:?}");
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The events of a kind that the log holds, and then those that the intake does.
+    pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
+        // The intake first: what moves meanwhile is then seen twice rather than never.
+        let waiting = events::waiting_after(&mut self.test.store.read().await.unwrap(), -1, 10_000).await.unwrap();
+        let mut reader = self.test.store.read_log().await.unwrap();
+        let filter = Filter { kind: Some(kind.to_owned()), ..Filter::default() };
+        let page = log::page(&mut reader, &filter, None, 1000).await.unwrap();
+        let mut entries: Vec<_> = page.into_iter().rev().map(|one| one.entry).collect();
+        for one in waiting {
+            if !entries.contains(&one.entry) {
+                entries.push(one.entry);
+            }
+        }
+        let read = entries.iter().map(|entry| serde_json::from_slice::<Value>(entry.rest().body.unwrap()).unwrap());
+        read.filter(|event| event["kind"] == kind).collect()
     }
 
     /// Waits for `count` events of `kind`.

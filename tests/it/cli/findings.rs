@@ -77,3 +77,42 @@ fn what_holds_no_finding_is_read_and_what_is_no_json_is_told_at_the_end() {
     assert_eq!(place.json(&["findings", "list", "--limit", "3"]).as_array().map(Vec::len), Some(3));
     assert!(place.json(&["findings", "list", "--state", "archived"]).as_array().is_some_and(Vec::<Value>::is_empty));
 }
+
+#[test]
+fn findings_are_worked_on_and_hidden_at_the_command_line() {
+    let place = Place::new();
+    let file = write(
+        &place,
+        "a.json",
+        &[native("a", "2026-11-01T01:00:00Z", 5.0), native("b", "2026-11-01T01:00:00Z", 8.0)].join("\n"),
+    );
+    assert_eq!(place.run(&["findings", "import", &file]).code, 0);
+    let cases = place.json(&["findings", "triage"]);
+    let severities: Vec<_> = cases.as_array().unwrap().iter().map(|case| &case["severity"]).collect();
+    assert_eq!(severities, ["high", "medium"], "the worst first");
+    let arn = "arn:aws:guardduty:eu-west-1:111122223333:detector/d/finding/a";
+    let acked = place.json(&["findings", "ack", arn, "--until", "8h", "--comment", "mine"]);
+    assert_eq!(acked["triage"]["handling"], "acknowledged");
+    assert_eq!(place.json(&["findings", "assign", arn, "--to", "ada"])["triage"]["assignee"], "ada");
+    assert_eq!(place.json(&["findings", "escalate", arn, "--to", "bo"])["triage"]["escalated_to"], "bo");
+    assert_eq!(place.run(&["findings", "comment", arn, "words"]).code, 0);
+    assert_eq!(place.json(&["findings", "resolve", arn, "--as", "benign"])["active"], false);
+    let said = place.run(&["findings", "ack", arn]);
+    assert!(said.code == 1 && said.err.contains("reopen it first"), "{said:?}");
+    assert_eq!(place.json(&["findings", "reopen", arn])["active"], true);
+    let case = cases[0]["case_id"].as_str().unwrap();
+    assert_eq!(place.json(&["findings", "resolve", case, "--as", "fixed"])["active"], 0);
+    assert!(place.run(&["findings", "show", case]).out.contains("resolved"));
+
+    let rule = ["findings", "suppress", "--type", "Recon:*", "--owner", "ada", "--reason", "known", "--until", "30d"];
+    let tried = place.json(&[&rule[..], &["--dry-run"]].concat());
+    assert_eq!(tried["hides"], json!({ "findings": 1, "open": 1, "confirmed": 0, "worst": "medium" }));
+    assert!(place.json(&["findings", "suppressed"]).as_array().unwrap().is_empty());
+    let made = place.json(&rule);
+    assert_eq!(place.json(&["findings", "show", arn])["active"], false);
+    assert!(place.json(&["findings", "triage"]).as_array().unwrap().is_empty());
+    let id = made["suppression_id"].as_str().unwrap();
+    assert!(place.json(&["findings", "unsuppress", id])["ended_at"].is_string());
+    assert_eq!(place.json(&["findings", "show", arn])["active"], true);
+    assert_eq!(place.run(&["audit", "verify"]).code, 0);
+}

@@ -66,7 +66,7 @@ async fn an_administrator_signs_in_works_is_refreshed_and_signs_out() {
     let made = stage.cli_ok(&["user", "create", "root", "--role", "admin", "--output", "json"]);
     let made: Value = serde_json::from_str(&made).expect("JSON");
     let printed = sign_in(&stage, &home, "root", made["password"].as_str().expect("a password")).await;
-    assert!(printed.contains("for admin, audit:read, findings:read, offline_access"), "{printed}");
+    assert!(printed.contains("for admin, audit:read, findings:read, findings:write, offline_access"), "{printed}");
     let file = home.kept();
     assert_eq!(std::fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
     let first = home.kept_json();
@@ -102,7 +102,7 @@ async fn an_administrator_signs_in_works_is_refreshed_and_signs_out() {
 async fn whoever_has_no_role_signs_in_and_may_nothing() {
     let (stage, home) = (Stage::dev().await, Home::new());
     let printed = sign_in(&stage, &home, stage.var("DEMO_USER"), stage.var("DEMO_PASSWORD")).await;
-    assert!(printed.contains("not given: admin, audit:read, findings:read"), "{printed}");
+    assert!(printed.contains("not given: admin, audit:read, findings:read, findings:write"), "{printed}");
     let refused = home.run(&stage, &["user", "list"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
 }

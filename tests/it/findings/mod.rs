@@ -4,10 +4,12 @@ mod api;
 #[cfg(feature = "aws")]
 mod aws;
 mod corpus;
+mod month;
 mod own;
 mod record;
 mod respond;
 mod sync;
+mod triage;
 
 use stockade::base::{ManualClock, SystemRng, Timestamp};
 use stockade::findings::{Tally, import};

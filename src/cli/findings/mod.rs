@@ -1,5 +1,7 @@
 //! `stockade findings`: what GuardDuty and Security Hub found.
 
+mod triage;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,8 +28,10 @@ pub(super) enum Command {
     Import(ImportArgs),
     /// List findings, those with the newest activity first
     List(Box<ListArgs>),
-    /// Show one finding, or its bytes as they were received
+    /// Show one finding, or its bytes as they were received; or a case
     Show(ShowArgs),
+    #[command(flatten)]
+    Triage(triage::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,7 +105,7 @@ pub(super) struct ListArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
-    /// Its id, or the provider's: the ARN of a GuardDuty finding
+    /// Its id, or the provider's: the ARN of a GuardDuty finding; or the id of a case
     #[arg(value_name = "ID")]
     id: String,
     /// Write the bytes as they were received, and nothing else
@@ -139,6 +143,11 @@ pub(super) async fn run(command: &Command, at: At, matches: &ArgMatches) -> Resu
         Command::Show(args) => {
             let api = Api::open(&at.settled(matches)?).await?;
             let done = show(&api, args).await;
+            api.close(done).await
+        }
+        Command::Triage(command) => {
+            let api = Api::open(&at.settled(matches)?).await?;
+            let done = triage::run(&api, command).await;
             api.close(done).await
         }
     }
@@ -269,6 +278,9 @@ async fn list(api: &Api, args: &ListArgs) -> Result<(), Failure> {
 }
 
 async fn show(api: &Api, args: &ShowArgs) -> Result<(), Failure> {
+    if args.id.starts_with("case_") && !args.raw {
+        return triage::case(&args.output, &api.get(&format!("/api/v1/cases/{}", segment(&args.id))).await?.body);
+    }
     let path = format!("/api/v1/findings/{}", segment(&args.id));
     if args.raw {
         let revision = args.revision.map(|revision| format!("?revision={revision}")).unwrap_or_default();
@@ -284,7 +296,7 @@ async fn show(api: &Api, args: &ShowArgs) -> Result<(), Failure> {
                 let all = entities.iter().map(|one| json!(format!("{}={}", text(one, "kind"), text(one, "value"))));
                 rows.push((name.as_str(), output::cell(&all.collect())));
             }
-            ("history", _) => {}
+            ("history" | "notes", _) => {}
             _ => rows.push((name.as_str(), output::cell(value))),
         }
     }
