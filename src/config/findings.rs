@@ -83,7 +83,7 @@ impl Findings {
 fn source(f: &mut Fields<'_>) -> Option<FindingSource> {
     let own = |text: &str| Ok(text.to_owned());
     let (role, external_id) = (f.optional("role", role), f.optional("external_id", own));
-    let services = f.optional("services", services).unwrap_or_else(|| Service::ALL.to_vec());
+    let services = f.optional("services", services).unwrap_or_else(|| vec![Service::GuardDuty, Service::SecurityHub]);
     let regions = f.required("regions", regions)?;
     Some(FindingSource { role, external_id, regions, services })
 }
@@ -106,7 +106,8 @@ fn regions(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn services(text: &str) -> Result<Vec<Service>, String> {
-    let wrong = || format!("`{text}` names no services: write \"guardduty securityhub\", or one of them");
+    let wrong =
+        || format!("`{text}` names no services: write \"guardduty securityhub\", one of them, or \"securityhub_v2\"");
     let all: Option<Vec<Service>> = text.split_whitespace().map(Service::parse).collect();
     all.filter(|all| !all.is_empty()).ok_or_else(wrong)
 }

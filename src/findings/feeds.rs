@@ -1,5 +1,6 @@
 //! The sources of the configuration, asked one after another by whoever holds the lease.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use super::aws::Aws;
 use super::record::Tally;
 use super::source::{Source, SourceError};
-use super::sync::{OnPage, Sync, SyncError};
+use super::sync::{Compared, OnPage, Sync, SyncError};
 use crate::base::{Clock, Rng, Timestamp, id};
 use crate::config;
 use crate::model::Service;
@@ -30,6 +31,8 @@ pub struct Feeds {
     holder: String,
     /// Of each source, when it was last read to its end.
     read: Mutex<Vec<(String, Service, Timestamp)>>,
+    /// Of each source, by how many findings the two sides differed.
+    drift: Mutex<HashMap<String, (Service, u64)>>,
 }
 
 /// What a round came to.
@@ -69,7 +72,7 @@ impl Feeds {
         let holder = id::new("fds", clock.now(), &*rng);
         let aws = Aws::new(config.clone(), Arc::clone(&clock));
         let sync = Sync { store, metrics, clock, rng, backfill: config.backfill };
-        Some(Self { sync, aws, holder, read: Mutex::default() })
+        Some(Self { sync, aws, holder, read: Mutex::default(), drift: Mutex::default() })
     }
 
     /// Whether this binary can ask AWS at all.
@@ -132,6 +135,19 @@ impl Feeds {
                 break;
             }
         }
+        match self.sync.compare(source).await {
+            Ok(None) => {}
+            Ok(Some(Compared { theirs, ours })) => {
+                if theirs != ours {
+                    tracing::warn!(source = source.name(), theirs, ours, "another number of findings is open there");
+                }
+                let drift = (source.service(), theirs.abs_diff(ours));
+                self.drift.lock().insert(source.name().to_owned(), drift);
+            }
+            Err(SyncError::Store(error)) => return Err(error.into()),
+            // Everything is read all the same.
+            Err(SyncError::Source(error)) => tracing::warn!(%error, "nobody can tell whether findings are missing"),
+        }
         Ok(tally)
     }
 
@@ -152,6 +168,8 @@ impl Feeds {
             if let Some(oldest) = oldest {
                 self.sync.metrics.findings_read.set(*service, u64::try_from(oldest).unwrap_or(0));
             }
+            let drift = self.drift.lock().values().filter(|(of, _)| of == service).map(|(_, drift)| drift).sum();
+            self.sync.metrics.findings_drift.set(*service, drift);
         }
     }
 

@@ -26,6 +26,7 @@ mod aws;
 mod cases;
 mod feeds;
 mod filter;
+mod history;
 mod import;
 mod normalise;
 mod own;
@@ -53,7 +54,7 @@ pub use respond::Responder;
 pub use settle::end_expired;
 pub use source::{Answer, Page, Source, SourceError, Window};
 pub use split::{Piece, split};
-pub use sync::{OnPage, Sync, SyncError};
+pub use sync::{Compared, OnPage, Sync, SyncError};
 
 use crate::crypto::seal::Sealer;
 use crate::http::change::Changes;

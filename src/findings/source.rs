@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use crate::base::Timestamp;
-use crate::model::{Format, Service};
+use crate::model::{Finding, Format, Service};
 
 /// What a source promises.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SourceError>> + Send + 'a>>;
@@ -45,6 +45,16 @@ pub trait Source: Send + Sync + Debug {
     /// These findings as they stand now, by their provider's ids; those that are gone are missing. With a `next` the answer
     /// is not whole.
     fn again<'a>(&'a self, ids: &'a [String]) -> Answer<'a, Page>;
+
+    /// How many findings are open there, as far as that can be told.
+    fn open(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// The bytes of an answer that says who changed a finding there; empty: it does not tell.
+    fn history<'a>(&'a self, _finding: &'a Finding) -> Answer<'a, Vec<u8>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 /// What a service's findings are written in.
@@ -52,6 +62,7 @@ pub(super) const fn format(service: Service) -> Format {
     match service {
         Service::GuardDuty => Format::GuardDuty,
         Service::SecurityHub => Format::Asff,
+        Service::SecurityHubV2 => Format::Ocsf,
     }
 }
 

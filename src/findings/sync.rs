@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::history;
 use super::record::{Bringer, Incoming, Mark, Tally, keep};
 use super::source::{Source, SourceError, Window, format};
 use super::split::answer;
 use crate::base::{Clock, Rng, Timestamp};
-use crate::store::findings::{self, Stored};
+use crate::model::Came;
+use crate::store::findings::{self, Stored, triage};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -28,6 +30,20 @@ const DAY: Duration = Duration::from_secs(86_400);
 const SWEEP: i64 = 500;
 /// Pages without a finding, one after another, after which a source is taken for broken.
 const EMPTY: usize = 100;
+
+/// Findings of a page of which it is asked who closed them.
+const ASKED: usize = 20;
+/// What is open is counted on both sides so often.
+const COMPARE: Duration = Duration::from_secs(3600);
+
+/// How many findings are open, at the source and here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// There.
+    pub theirs: u64,
+    /// Here.
+    pub ours: u64,
+}
 
 /// Told of every page as it is kept.
 pub type OnPage<'a> = &'a mut (dyn FnMut(&Tally) + Send);
@@ -69,6 +85,10 @@ struct State {
     reaches_back_to: Option<Timestamp>,
     /// When a window was last read to its end.
     last_ok: Option<Timestamp>,
+    /// When what is open was last counted on both sides.
+    compared_at: Option<Timestamp>,
+    /// When the past was last begun again because something was missing.
+    begun_again_at: Option<Timestamp>,
 }
 
 /// A source under way.
@@ -141,6 +161,51 @@ impl Sync {
         Ok(due.len() as u64)
     }
 
+    /// Keeps what the source says of who closed a finding there. That it does not say costs nothing else.
+    async fn ask_who(&self, source: &dyn Source, changed: &Stored) -> Result<(), StoreError> {
+        let answer = match source.history(&changed.finding).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(%error, "nobody can tell who changed a finding");
+                return Ok(());
+            }
+        };
+        let notes = history::read(&answer, &changed.finding_id);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        for note in notes {
+            triage::note(&mut tx, &changed.finding_id, &note).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Counts, each hour, what is open at the source and here. When something is missing here, the past is read again, at most
+    /// once a day. `None`: not now, or the source does not tell.
+    ///
+    /// # Errors
+    /// As [`Sync::live`].
+    pub async fn compare(&self, source: &dyn Source) -> Result<Option<Compared>, SyncError> {
+        let (mut walk, now) = (self.begin(source).await?, self.clock.now());
+        let is_due = |last: Option<Timestamp>, every| last.is_none_or(|last| now >= last.plus(every));
+        let end = now.minus(self.backfill);
+        let is_whole = walk.state.reaches_back_to.is_some_and(|from| from <= end);
+        if !is_whole || !is_due(walk.state.compared_at, COMPARE) {
+            return Ok(None);
+        }
+        let told = source.open().await;
+        let ours = findings::count_open(&mut self.store.read().await?, source.name()).await?;
+        walk.state.compared_at = Some(now);
+        let theirs = told.as_ref().ok().copied().flatten();
+        if theirs.is_some_and(|theirs| theirs > ours) && is_due(walk.state.begun_again_at, DAY) {
+            walk.state.begun_again_at = Some(now);
+            walk.state.reaches_back_to = Some(whole_millis(now));
+        }
+        self.keep(&mut walk, &[], &[]).await?;
+        Ok(told?.map(|theirs| Compared { theirs, ours }))
+    }
+
     /// When a source was last read to its end.
     ///
     /// # Errors
@@ -156,7 +221,7 @@ impl Sync {
         Ok(Walk { source, state, version, tally: Tally::default() })
     }
 
-    /// Keeps a page, and how far the source is read.
+    /// Keeps a page, how far the source is read, and who closed what of it.
     async fn keep(&self, walk: &mut Walk<'_>, page: &[Incoming<'_>], gone: &[Stored]) -> Result<Tally, StoreError> {
         let service = walk.source.service();
         let by = Bringer { origin: service.as_str(), is_live: true, principal: None };
@@ -172,6 +237,11 @@ impl Sync {
             }
         }
         walk.tally.add_all(&tally);
+        let closed = |stored: &&Stored| matches!(stored.finding.workflow.as_deref(), Some("SUPPRESSED" | "RESOLVED"));
+        let changed = kept.iter().filter(|(came, _)| *came == Came::Changed).map(|(_, stored)| stored);
+        for stored in changed.filter(closed).take(ASKED) {
+            self.ask_who(walk.source, stored).await?;
+        }
         Ok(tally)
     }
 

@@ -45,8 +45,10 @@ words! {
     Service {
         /// Amazon GuardDuty.
         GuardDuty = "guardduty",
-        /// AWS Security Hub.
+        /// AWS Security Hub, in its own format.
         SecurityHub = "securityhub",
+        /// The same since 2025, in OCSF: what it knows is not all what the other knows.
+        SecurityHubV2 = "securityhub_v2",
     }
     /// What became of a finding that came.
     Came {

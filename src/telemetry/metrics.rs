@@ -142,6 +142,8 @@ catalogue! {
         table_rows: Table = "stockade_table_rows", "Rows of tables that grow with use; expired ones leave within minutes.";
         findings_read: Service = "stockade_findings_read_timestamp_seconds",
             "When every source of the service had last been read to its end by this process; 0 before.";
+        findings_drift: Service = "stockade_findings_drift",
+            "Findings that are open at the service and not here, or here and not there, when they were last counted.";
         limit_keys: () = "stockade_limit_keys", "Keys whose bucket is not full.";
         limit_slots: () = "stockade_limit_slots", "Slots of the table of buckets, 24 bytes each.";
         risk_subjects: Subject = "stockade_risk_subjects",

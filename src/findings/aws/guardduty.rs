@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_sdk_guardduty::Client;
-use aws_sdk_guardduty::types::{Condition, FindingCriteria, OrderBy, SortCriteria};
+use aws_sdk_guardduty::types::{Condition, FindingCriteria, GroupByType, OrderBy, SortCriteria};
 
 use super::super::source::{Answer, Page, Source, SourceError, Window};
 use super::capture::{Capture, member};
@@ -99,6 +99,25 @@ impl Detector {
         capture.answer(&self.name, done.as_ref().err().map(|e| e as _))
     }
 
+    async fn count_open(&self) -> Result<Option<u64>, SourceError> {
+        let open = Condition::builder().equals("false").build();
+        self.pace.turn().await;
+        let capture = Capture::default();
+        let call = self
+            .client
+            .get_findings_statistics()
+            .detector_id(&self.id)
+            .finding_criteria(FindingCriteria::builder().criterion("service.archived", open).build())
+            .group_by(GroupByType::Severity)
+            .max_results(100);
+        let done = call.customize().interceptor(capture.clone()).send().await;
+        let answer = capture.answer(&self.name, done.as_ref().err().map(|e| e as _))?;
+        let counted = member::<serde_json::Value>(&answer, "findingStatistics");
+        let groups = counted.as_ref().and_then(|counted| counted.get("groupedBySeverity")?.as_array());
+        let Some(groups) = groups else { return Err(SourceError::new(&self.name, "it counts nothing by severity")) };
+        Ok(Some(groups.iter().filter_map(|group| group.get("totalFindings")?.as_u64()).sum()))
+    }
+
     /// By ARN; GuardDuty wants its last part.
     async fn get_again(&self, arns: &[String]) -> Result<Page, SourceError> {
         let ids = arns.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned()).collect();
@@ -129,5 +148,9 @@ impl Source for Detector {
 
     fn again<'a>(&'a self, ids: &'a [String]) -> Answer<'a, Page> {
         Box::pin(self.get_again(ids))
+    }
+
+    fn open(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(self.count_open())
     }
 }

@@ -3,6 +3,7 @@
 
 mod capture;
 mod guardduty;
+mod ocsf;
 mod securityhub;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(super) struct Aws {
 struct Place {
     guardduty: Option<guardduty::Region>,
     securityhub: Option<Arc<securityhub::Hub>>,
+    ocsf: Option<Arc<ocsf::Hub>>,
 }
 
 impl Aws {
@@ -54,6 +56,9 @@ impl Aws {
             if let Some(hub) = &place.securityhub {
                 all.push(Ok(Box::new(securityhub::Shared(Arc::clone(hub)))));
             }
+            if let Some(hub) = &place.ocsf {
+                all.push(Ok(Box::new(ocsf::Shared(Arc::clone(hub)))));
+            }
         }
         all
     }
@@ -74,6 +79,8 @@ impl Aws {
                     // AWS lets 3 pass in a second, 6 at once.
                     securityhub: asks(Service::SecurityHub)
                         .then(|| Arc::new(securityhub::Hub::new(&sdk, name(Service::SecurityHub), self.pace(3, 3)))),
+                    ocsf: asks(Service::SecurityHubV2)
+                        .then(|| Arc::new(ocsf::Hub::new(&sdk, name(Service::SecurityHubV2), self.pace(3, 3)))),
                 });
             }
         }

@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use aws_sdk_securityhub::Client;
 use aws_sdk_securityhub::types::{
-    AwsSecurityFindingFilters, DateFilter, SortCriterion, SortOrder, StringFilter, StringFilterComparison,
+    AwsSecurityFindingFilters, AwsSecurityFindingIdentifier, DateFilter, SortCriterion, SortOrder, StringFilter,
+    StringFilterComparison,
 };
 
+use super::super::normalise::normalise;
 use super::super::source::{Answer, Page, Source, SourceError, Window};
+use super::super::split::answer;
 use super::capture::{Capture, member};
 use super::{Pace, SdkConfig};
 use crate::base::Timestamp;
-use crate::model::Service;
+use crate::model::{Finding, FindingState, Format, Service};
 
 /// Findings of one call; Security Hub gives no more.
 const MOST: i32 = 100;
+/// Pages that are counted, so that counting leaves most calls to reading.
+const COUNTED: usize = 100;
 
 /// One region, seen as one role.
 #[derive(Debug)]
@@ -40,6 +45,40 @@ impl Hub {
         self.ask(filters, None).await
     }
 
+    /// Counted a page at a time, because no call counts: of a hub with more pages than it is worth nobody can tell.
+    async fn count_open(&self) -> Result<Option<u64>, SourceError> {
+        let is = |value: &str| StringFilter::builder().value(value).comparison(StringFilterComparison::Equals).build();
+        let filters = AwsSecurityFindingFilters::builder()
+            .record_state(is("ACTIVE"))
+            .workflow_status(is("NEW"))
+            .workflow_status(is("NOTIFIED"))
+            .build();
+        let (mut count, mut next) = (0, None::<String>);
+        for _ in 0..COUNTED {
+            let page = self.ask(filters.clone(), next.as_deref()).await?;
+            let pieces = answer(&page.answer, Format::Asff).map_err(|error| SourceError::new(&self.name, error))?;
+            // Passed checks stand among them.
+            let open = pieces.iter().filter(|piece| normalise(piece.format, piece.raw).state == FindingState::Open);
+            count += open.count() as u64;
+            next = page.next.filter(|next| !next.is_empty());
+            if next.is_none() {
+                return Ok(Some(count));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn get_history(&self, finding: &Finding) -> Result<Vec<u8>, SourceError> {
+        let product = finding.provider_key.strip_suffix(&finding.provider_id).and_then(|key| key.strip_suffix('|'));
+        let Some(product) = product else { return Ok(Vec::new()) };
+        let identifier = AwsSecurityFindingIdentifier::builder().id(&finding.provider_id).product_arn(product).build();
+        self.pace.turn().await;
+        let capture = Capture::default();
+        let call = self.client.get_finding_history().finding_identifier(identifier).max_results(MOST);
+        let done = call.customize().interceptor(capture.clone()).send().await;
+        capture.answer(&self.name, done.as_ref().err().map(|e| e as _))
+    }
+
     async fn ask(&self, filters: AwsSecurityFindingFilters, next: Option<&str>) -> Result<Page, SourceError> {
         self.pace.turn().await;
         let capture = Capture::default();
@@ -58,7 +97,7 @@ impl Hub {
 }
 
 /// RFC 3339 with milliseconds, as Security Hub writes it.
-fn millis(time: Timestamp) -> String {
+pub(super) fn millis(time: Timestamp) -> String {
     let text = time.to_string();
     text.strip_suffix("000Z").map_or_else(|| text.clone(), |cut| format!("{cut}Z"))
 }
@@ -87,5 +126,13 @@ impl Source for Shared {
 
     fn again<'a>(&'a self, ids: &'a [String]) -> Answer<'a, Page> {
         Box::pin(self.0.get_again(ids))
+    }
+
+    fn open(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(self.0.count_open())
+    }
+
+    fn history<'a>(&'a self, finding: &'a Finding) -> Answer<'a, Vec<u8>> {
+        Box::pin(self.0.get_history(finding))
     }
 }

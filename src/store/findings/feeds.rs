@@ -23,6 +23,10 @@ statements! {
         "insert into finding_sources (source, version, body, updated_at) values ($1, 1, $2, $3)
          on conflict (source) do nothing"
     );
+    COUNT_OPEN = shared(
+        "select count(*) from finding_origins o join findings f on f.finding_id = o.finding_id
+         where o.source = $1 and f.state = 'open'"
+    );
     UPDATE_SOURCE = shared(
         "update finding_sources set version = version + 1, body = $3, updated_at = $4 where source = $1 and version = $2"
     );
@@ -53,6 +57,15 @@ pub async fn to_check(
         .bind(limit)
         .fetch_all(conn))?;
     rows.into_iter().map(stored).collect()
+}
+
+/// How many findings of a source are open here.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_open(handle: &mut impl Handle, source: &str) -> Result<u64, StoreError> {
+    let (count,): (i64,) = run!(handle, COUNT_OPEN, |conn, text| sqlx::query_as(text).bind(source).fetch_one(conn))?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// How far a source is read, and the version that an update must name.

@@ -12,7 +12,7 @@ use super::{StoreError, Tx, decode, digest, encode};
 use crate::base::Timestamp;
 use crate::model::{Finding, TokenDigest};
 
-pub use feeds::{put_source, seen, source, to_check};
+pub use feeds::{count_open, put_source, seen, source, to_check};
 pub use revisions::{Revision, has_content, keep_late, raw, revisions};
 
 /// Every statement of this room.

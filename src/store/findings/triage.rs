@@ -24,10 +24,11 @@ statements! {
          returning version"
     );
     NOTE = shared(
-        "insert into finding_notes (note_id, finding_id, at, author, act, text) values ($1, $2, $3, $4, $5, $6)"
+        "insert into finding_notes (note_id, finding_id, at, author, act, text) values ($1, $2, $3, $4, $5, $6)
+         on conflict (note_id) do nothing"
     );
     NOTES = shared(
-        "select note_id, at, author, act, text from finding_notes where finding_id = $1 order by note_id desc limit $2"
+        "select note_id, at, author, act, text from finding_notes where finding_id = $1 order by at desc, note_id desc limit $2"
     );
     SUPPRESSED = shared(
         "select f.finding_id, f.case_id, f.updated, f.revision, f.revisions, f.content_hash, f.recorded_at, f.body
@@ -107,7 +108,7 @@ pub async fn put(tx: &mut Tx, finding_id: &str, triage: Triage) -> Result<Held, 
     Ok(Held { version, triage })
 }
 
-/// Writes down something that was done.
+/// Writes down something that was done; once, whatever has the same id.
 ///
 /// # Errors
 /// When the database fails.

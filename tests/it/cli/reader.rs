@@ -29,6 +29,7 @@ fn is_for_elsewhere(words: &[String]) -> bool {
         || matches!(first[..], ["serve" | "dev" | "login" | "healthcheck", ..] | ["audit", "tail"])
         // Files and numbers of the reader's own.
         || matches!(first[..], ["findings", "import" | "show" | "sync"] | ["token", "explain"])
+        || matches!(first[..], ["findings", "ack" | "assign" | "escalate" | "resolve" | "reopen" | "unsuppress"])
 }
 
 /// What the page leaves for the reader to fill in.

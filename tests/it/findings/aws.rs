@@ -24,6 +24,19 @@ fn of_security_hub(n: i64, ago: i64) -> (i64, Value) {
         "ProductArn": "arn:aws:securityhub:eu-west-1::product/aws/securityhub", "GeneratorId": "g", "Title": "t",
         "Description": "d", "CreatedAt": updated, "UpdatedAt": updated, "Severity": { "Label": "HIGH" },
         "Resources": [{ "Type": "AwsAccount", "Id": "AWS::::Account:111122223333" }], "RecordState": "ACTIVE",
+        "Workflow": { "Status": "NEW" },
+    });
+    (millis, finding)
+}
+
+fn of_ocsf(n: i64, ago: i64) -> (i64, Value) {
+    let millis = SystemClock.now().as_micros() / 1000 - ago * 1000;
+    let updated = Timestamp::from_micros(millis * 1000).to_string();
+    let finding = json!({
+        "class_uid": 2004, "category_uid": 2, "activity_id": 1, "type_uid": 200_401, "time": millis, "severity_id": 4,
+        "status_id": 1, "metadata": { "uid": format!("own{n:03}"), "version": "1.6.0", "product": { "uid": "p" } },
+        "finding_info": { "uid": format!("ocsf{n:03}"), "title": "t", "modified_time_dt": updated },
+        "cloud": { "account": { "uid": "111122223333" }, "region": "eu-west-1" },
     });
     (millis, finding)
 }
@@ -122,4 +135,65 @@ async fn a_page_that_comes_cut_is_asked_for_again_next_time() {
     let (_place, said) = synced(place, &aws, OWN).await;
     assert_eq!((said.code, &tally(&said)["new"]), (0, &json!(3)), "{said:?}");
     assert!(aws.count("POST /detector/findings/get") >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn security_hub_speaks_ocsf_where_it_is_asked_to() {
+    let aws = std::sync::Arc::new(FakeAws::start().await);
+    aws.world.lock().ocsf = (0..120).map(|n| of_ocsf(n, 600 - n)).collect();
+    let sources = r#"[{ regions = "eu-west-1", services = "securityhub_v2" }]"#;
+    let (place, said) = synced(Place::new(), &aws, sources).await;
+    assert_eq!((said.code, &tally(&said)["new"]), (0, &json!(120)), "{said:?}");
+    let shown = place.json(&["findings", "show", "ocsf007"]);
+    assert_eq!(
+        (&shown["format"], &shown["severity"], &shown["state"]),
+        (&json!("ocsf"), &json!("high"), &json!("open"))
+    );
+    let raw = place.run(&["findings", "show", "ocsf007", "--raw"]);
+    assert_eq!(raw.out, aws.world.lock().ocsf[7].1.to_string());
+    assert!(aws.world.lock().calls.iter().all(|(call, _)| call == "POST /findingsv2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_suppressed_a_finding_at_aws_is_kept_with_it_and_stays_out_of_the_log() {
+    let aws = std::sync::Arc::new(FakeAws::start().await);
+    aws.world.lock().asff = (0..3).map(|n| of_security_hub(n, 600 - n)).collect();
+    let sources = r#"[{ regions = "eu-west-1", services = "securityhub" }]"#;
+    let (place, said) = synced(Place::new(), &aws, sources).await;
+    assert_eq!((said.code, &tally(&said)["new"]), (0, &json!(3)), "{said:?}");
+    {
+        let mut world = aws.world.lock();
+        world.asff[1].1["Workflow"]["Status"] = json!("SUPPRESSED");
+        world.history = vec![json!({
+            "UpdateTime": "2026-11-01T02:00:00.685Z", "FindingCreated": false,
+            "UpdateSource": { "Type": "BATCH_UPDATE_FINDINGS", "Identity": "arn:aws:sts::1:assumed-role/ops/ada" },
+            "Updates": [{ "UpdatedField": "Workflow.Status", "OldValue": "NEW", "NewValue": "SUPPRESSED" }],
+        })];
+    }
+    let (place, said) = synced(place, &aws, sources).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(aws.count("POST /findingHistory/get"), 1, "of the one that changed");
+    let shown = place.json(&["findings", "show", "hub001"]);
+    assert_eq!(shown["state"], "suppressed");
+    let note = &shown["notes"][0];
+    assert_eq!(note["author"], "arn:aws:sts::1:assumed-role/ops/ada");
+    assert_eq!(note["text"], "Workflow.Status: NEW -> SUPPRESSED");
+    let log = place.run(&["audit", "export"]);
+    assert!(log.code == 0 && !log.out.contains("assumed-role"), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_services_are_asked_how_many_are_open_and_that_nobody_tells_costs_nothing() {
+    let aws = std::sync::Arc::new(FakeAws::start().await);
+    {
+        let mut world = aws.world.lock();
+        world.native = (0..3).map(|n| of_guardduty(n, 100 - n)).collect();
+        world.native[0].1["service"]["archived"] = json!(true);
+        world.asff = (0..3).map(|n| of_security_hub(n, 100 - n)).collect();
+        world.faults.push_back(("POST /detector/findings/statistics", Fault::Denied));
+    }
+    let (_place, said) = synced(Place::new(), &aws, OWN).await;
+    assert_eq!((said.code, &tally(&said)["new"]), (0, &json!(6)), "{said:?}");
+    assert_eq!(aws.count("POST /detector/findings/statistics"), 1);
+    assert!(aws.count("POST /findings") >= 2);
 }

@@ -3,6 +3,7 @@
 mod api;
 #[cfg(feature = "aws")]
 mod aws;
+mod bad_input;
 mod corpus;
 mod month;
 mod own;

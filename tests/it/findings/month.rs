@@ -73,7 +73,7 @@ impl Fake {
     const fn format(&self) -> Format {
         match self.service {
             Service::GuardDuty => Format::GuardDuty,
-            Service::SecurityHub => Format::Asff,
+            _ => Format::Asff,
         }
     }
 
@@ -84,7 +84,7 @@ impl Fake {
                 let severity = [2.0, 5.0, 8.0][severity % 3];
                 native(id, &updated, severity).replace("198.51.100.7", &format!("198.51.100.{address}"))
             }
-            Service::SecurityHub => json!({
+            _ => json!({
                 "ProductArn": "arn:aws:securityhub:eu-west-1::product/aws/securityhub", "Id": id, "UpdatedAt": updated,
                 "AwsAccountId": "111122223333", "Types": ["a/b"], "Title": "t", "RecordState": "ACTIVE",
                 "Severity": { "Label": (["LOW", "MEDIUM", "HIGH"][severity % 3]) }, "Workflow": { "Status": "NEW" },
@@ -131,7 +131,7 @@ impl Fake {
                 let archived = |is: bool| format!("\"archived\":{is}");
                 text.replace(&archived(!away), &archived(away))
             }
-            Service::SecurityHub => {
+            _ => {
                 let mut finding: Value = serde_json::from_str(text).unwrap();
                 let status = ["NOTIFIED", "NEW", "SUPPRESSED", "RESOLVED"][self.roll(2) + if away { 2 } else { 0 }];
                 finding["Workflow"]["Status"] = json!(status);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stockade::base::{ManualClock, SystemRng, Timestamp};
-use stockade::findings::{Answer, Page, Source, SourceError, Sync, SyncError, Tally, Window};
+use stockade::findings::{Answer, Compared, Page, Source, SourceError, Sync, SyncError, Tally, Window};
 use stockade::model::{FindingState, Service};
 use stockade::store::findings::{self, Filter, Stored};
 use stockade::store::{Store, StoreError};
@@ -34,6 +34,8 @@ struct Fake {
     is_upside_down: bool,
     /// Those that somebody archived: no date tells.
     archived: Mutex<Vec<&'static str>>,
+    /// How many it says are open.
+    says: Mutex<Option<u64>>,
 }
 
 impl Fake {
@@ -108,6 +110,10 @@ impl Source for Fake {
         let listed: Vec<_> = ids.iter().filter_map(known).collect();
         let answer = format!(r#"{{"findings":[{}]}}"#, listed.join(",")).into_bytes();
         Box::pin(std::future::ready(Ok(Page { answer, next: None })))
+    }
+
+    fn open(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(std::future::ready(Ok(*self.says.lock())))
     }
 }
 
@@ -282,5 +288,34 @@ async fn what_is_put_away_or_gone_at_aws_is_found_out_without_a_date_that_moves(
         assert_eq!(recorded(&test.store).await.len(), 12, "{}", test.name);
         source.findings.lock().insert("f0005".to_owned(), 5000);
         assert_eq!(live(&sync, &source).await.unwrap().changed, 1, "{}: what is back is open again", test.name);
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_noticed_by_counting_and_read_again_once_a_day() {
+    for test in stores().await {
+        let (clock, source) = (clock(), Fake::a_second_apart(10, 10));
+        let sync = Sync { backfill: Duration::from_secs(2 * 86_400), ..at(&clock, &test.store) };
+        live(&sync, &source).await.unwrap();
+        *source.says.lock() = Some(10);
+        assert_eq!(sync.compare(&source).await.unwrap(), None, "{}: the past is still to be read", test.name);
+        while sync.further_back(&source, &mut |_| {}).await.unwrap().is_some() {}
+        let same = Compared { theirs: 10, ours: 10 };
+        assert_eq!(sync.compare(&source).await.unwrap(), Some(same), "{}", test.name);
+        assert_eq!(sync.compare(&source).await.unwrap(), None, "{}: each hour", test.name);
+        // One that says it changed yesterday, and came just now.
+        clock.advance(Duration::from_secs(3600));
+        source.findings.lock().insert("older".to_owned(), 20 * 60 * MINUTE);
+        *source.says.lock() = Some(11);
+        live(&sync, &source).await.unwrap();
+        let missing = Compared { theirs: 11, ours: 10 };
+        assert_eq!(sync.compare(&source).await.unwrap(), Some(missing), "{}", test.name);
+        assert_eq!(sync.further_back(&source, &mut |_| {}).await.unwrap().unwrap().new, 1, "{}", test.name);
+        while sync.further_back(&source, &mut |_| {}).await.unwrap().is_some() {}
+        *source.says.lock() = Some(12);
+        clock.advance(Duration::from_secs(3600));
+        while sync.further_back(&source, &mut |_| {}).await.unwrap().is_some() {}
+        assert!(sync.compare(&source).await.unwrap().is_some());
+        assert_eq!(sync.further_back(&source, &mut |_| {}).await.unwrap(), None, "{}: once a day", test.name);
     }
 }

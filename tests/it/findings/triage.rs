@@ -10,7 +10,7 @@ use stockade::model::PrincipalRef;
 use stockade::store::Store;
 use stockade::store::findings::triage;
 
-use super::{bring, native, recorded};
+use super::{bring, native};
 use crate::audit::stage::{ISSUER, Stage, stages};
 
 const EARLY: &str = "2026-11-01T01:00:00Z";

@@ -29,8 +29,8 @@ const SWEPT: [&str; 10] = [
 ];
 
 /// Tables with an end that leave otherwise: a key by its rotation, a lease by whoever takes it next, a delivery when it is given
-/// up, with its event.
-const OTHERWISE: [&str; 3] = ["signing_keys", "leases", "logout_deliveries"];
+/// up, with its event; a suppression ends with its event and stays to be looked at.
+const OTHERWISE: [&str; 4] = ["signing_keys", "leases", "logout_deliveries", "finding_suppressions"];
 
 /// One row in each table, numbered `n`, which ends after `secs`.
 async fn fill(tx: &mut Tx, user: &stockade::model::User, n: u8, secs: u64) {

@@ -32,6 +32,10 @@ pub(crate) struct World {
     pub(crate) native: Vec<(i64, Value)>,
     /// Security Hub's.
     pub(crate) asff: Vec<(i64, Value)>,
+    /// Security Hub's in OCSF.
+    pub(crate) ocsf: Vec<(i64, Value)>,
+    /// What Security Hub tells of whoever changed any of its findings.
+    pub(crate) history: Vec<Value>,
     /// Of the next calls to a path.
     pub(crate) faults: VecDeque<(&'static str, Fault)>,
     /// Every call: method and path, and the access key that signed it.
@@ -61,7 +65,10 @@ impl FakeAws {
             .route("/detector", get(list_detectors))
             .route("/detector/{id}/findings", post(list_findings))
             .route("/detector/{id}/findings/get", post(get_findings))
+            .route("/detector/{id}/findings/statistics", post(statistics))
             .route("/findings", post(hub_findings))
+            .route("/findingHistory/get", post(hub_history))
+            .route("/findingsv2", post(hub_findings_v2))
             .with_state(Arc::clone(&world));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -175,13 +182,93 @@ async fn hub_findings(world: Shared, headers: HeaderMap, body: String) -> Respon
     }
     let asked: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(asked["SortCriteria"], json!([{ "Field": "UpdatedAt", "SortOrder": "asc" }]));
-    let bound = |name: &str| {
-        let text = asked["Filters"]["UpdatedAt"][0][name].as_str().unwrap_or_else(|| panic!("{asked}"));
-        assert!(text.ends_with('Z') && text.len() == 24, "{text}");
-        Timestamp::parse(text).unwrap().as_micros() / 1000
-    };
     let size = usize::try_from(asked["MaxResults"].as_u64().unwrap()).unwrap();
     assert!(size <= 100);
-    let (found, next) = page(&world.0.lock().asff, bound("Start"), bound("End"), size, asked["NextToken"].as_str());
+    let world = world.0.lock();
+    let filters = asked["Filters"].as_object().unwrap();
+    let mut rows = world.asff.clone();
+    let (mut from, mut to) = (i64::MIN, i64::MAX);
+    for (name, wanted) in filters {
+        let wanted = wanted.as_array().unwrap();
+        assert!((1..=20).contains(&wanted.len()), "{asked}");
+        let is = |value: &Value| wanted.iter().any(|one| one["Comparison"] == "EQUALS" && one["Value"] == *value);
+        match name.as_str() {
+            "UpdatedAt" => (from, to) = (bound(&wanted[0], "Start"), bound(&wanted[0], "End")),
+            "Id" => rows.retain(|(_, finding)| is(&finding["Id"])),
+            "RecordState" => rows.retain(|(_, finding)| is(&finding["RecordState"])),
+            "WorkflowStatus" => rows.retain(|(_, finding)| is(&finding["Workflow"]["Status"])),
+            other => panic!("no filter {other}"),
+        }
+    }
+    let (found, next) = page(&rows, from, to, size, asked["NextToken"].as_str());
     answer(&json!({ "Findings": found, "NextToken": next }))
+}
+
+/// An end of a window, in milliseconds.
+fn bound(filter: &Value, name: &str) -> i64 {
+    let text = filter[name].as_str().unwrap_or_else(|| panic!("{filter}"));
+    assert!(text.ends_with('Z') && text.len() == 24, "{text}");
+    Timestamp::parse(text).unwrap().as_micros() / 1000
+}
+
+async fn hub_history(world: Shared, headers: HeaderMap, body: String) -> Response {
+    if let Some(fault) = called(&world, "POST /findingHistory/get", &headers) {
+        return fault;
+    }
+    let asked: Value = serde_json::from_str(&body).unwrap();
+    let wanted = &asked["FindingIdentifier"];
+    let world = world.0.lock();
+    let same = |finding: &Value| finding["Id"] == wanted["Id"] && finding["ProductArn"] == wanted["ProductArn"];
+    assert!(world.asff.iter().any(|(_, finding)| same(finding)), "{asked}");
+    answer(&json!({ "Records": world.history }))
+}
+
+async fn hub_findings_v2(world: Shared, headers: HeaderMap, body: String) -> Response {
+    if let Some(fault) = called(&world, "POST /findingsv2", &headers) {
+        return fault;
+    }
+    let asked: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(asked["SortCriteria"], json!([{ "Field": "finding_info.modified_time_dt", "SortOrder": "asc" }]));
+    let size = usize::try_from(asked["MaxResults"].as_u64().unwrap()).unwrap();
+    assert!(size <= 100);
+    let world = world.0.lock();
+    let filter = &asked["Filters"]["CompositeFilters"][0];
+    let mut rows = world.ocsf.clone();
+    let (mut from, mut to) = (i64::MIN, i64::MAX);
+    if let Some(date) = filter["DateFilters"].get(0) {
+        assert_eq!(date["FieldName"], "finding_info.modified_time_dt");
+        (from, to) = (bound(&date["Filter"], "Start"), bound(&date["Filter"], "End"));
+    } else {
+        let wanted = filter["StringFilters"].as_array().unwrap();
+        assert!(wanted.len() <= 20 && filter["Operator"] == "OR", "{asked}");
+        let is = |field: &str, value: &Value| {
+            wanted.iter().any(|one| one["FieldName"] == field && one["Filter"]["Value"] == *value)
+        };
+        rows.retain(|(_, finding)| {
+            is("finding_info.uid", &finding["finding_info"]["uid"]) || is("metadata.uid", &finding["metadata"]["uid"])
+        });
+    }
+    let (found, next) = page(&rows, from, to, size, asked["NextToken"].as_str());
+    answer(&json!({ "Findings": found, "NextToken": next }))
+}
+
+async fn statistics(world: Shared, headers: HeaderMap, body: String) -> Response {
+    if let Some(fault) = called(&world, "POST /detector/findings/statistics", &headers) {
+        return fault;
+    }
+    let asked: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&asked["groupBy"], &asked["maxResults"]), (&json!("SEVERITY"), &json!(100)));
+    assert_eq!(asked["findingCriteria"]["criterion"], json!({ "service.archived": { "equals": ["false"] } }));
+    let world = world.0.lock();
+    let mut groups: Vec<(f64, u64)> = Vec::new();
+    for (_, finding) in world.native.iter().filter(|(_, finding)| finding["service"]["archived"] == false) {
+        let severity = finding["severity"].as_f64().unwrap();
+        match groups.iter_mut().find(|(of, _)| of.total_cmp(&severity).is_eq()) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((severity, 1)),
+        }
+    }
+    let one = |(severity, count): &(f64, u64)| json!({ "severity": severity, "totalFindings": count });
+    let groups: Vec<_> = groups.iter().map(one).collect();
+    answer(&json!({ "findingStatistics": { "groupedBySeverity": groups } }))
 }

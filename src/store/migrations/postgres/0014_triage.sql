@@ -19,7 +19,7 @@ create table finding_notes (
     act text not null,
     text text
 );
-create index finding_notes_finding on finding_notes (finding_id, note_id);
+create index finding_notes_finding on finding_notes (finding_id, at, note_id);
 
 -- Which findings nobody wants to be told of, and until when. `body` is model::Suppression.
 create table finding_suppressions (
