@@ -201,7 +201,7 @@ pub mod kind {
     pub const SUPPRESSION_CHANGED: &str = "suppression.changed";
 
     /// Every kind.
-    pub const ALL: [&str; 36] = [
+    pub const ALL: [&str; 38] = [
         TOKEN_ISSUED,
         TOKEN_REFUSED,
         TOKEN_REVOKED,

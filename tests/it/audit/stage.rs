@@ -267,7 +267,7 @@ impl Stage {
         // The intake first: what moves meanwhile is then seen twice rather than never.
         let waiting = events::waiting_after(&mut self.test.store.read().await.unwrap(), -1, 10_000).await.unwrap();
         let mut reader = self.test.store.read_log().await.unwrap();
-        let filter = Filter { kind: Some(kind.to_owned()), ..Filter::default() };
+        let filter = Filter::is(EventField::Kind, kind);
         let page = log::page(&mut reader, &filter, None, 1000).await.unwrap();
         let mut entries: Vec<_> = page.into_iter().rev().map(|one| one.entry).collect();
         for one in waiting {
