@@ -5,7 +5,6 @@ mod api;
 mod aws;
 mod bad_input;
 mod corpus;
-mod month;
 mod own;
 mod record;
 mod respond;
