@@ -25,7 +25,7 @@ fn desk(page: &str) -> Place {
 /// Whether it needs somebody else: a server elsewhere, one that keeps running, a person.
 fn is_for_elsewhere(words: &[String]) -> bool {
     let first: Vec<&str> = words.iter().skip(1).take(2).map(String::as_str).collect();
-    words.iter().any(|word| word == "--server" || word.starts_with("stockade-dev/"))
+    words.iter().any(|word| word == "--server" || word.starts_with("stockade-dev/") || word.starts_with("/mnt/"))
         || matches!(first[..], ["serve" | "dev" | "login" | "healthcheck", ..] | ["audit", "tail"])
         // Files and numbers of the reader's own.
         || matches!(first[..], ["findings", "import" | "show" | "sync"] | ["token", "explain"])
@@ -40,6 +40,10 @@ fn filled(place: &Place, word: String) -> String {
             let plan = place.run(&["plan", "deployment/"]);
             plan.out.trim_end().rsplit(' ').next().unwrap().to_owned()
         }
+        "hold_01" => place.json(&["audit", "hold", "list"])[0]["hold_id"].as_str().unwrap().to_owned(),
+        // Numbers of a log that is longer.
+        "17" => "0".to_owned(),
+        "42" | "1000" => "1".to_owned(),
         "/backup/stockade.db" => place.path().join("backup.db").display().to_string(),
         key if key.len() == 44 && key.starts_with("AAAA") => {
             let signed = place.run(&["audit", "checkpoint"]);
