@@ -106,7 +106,7 @@ async fn a_sign_in_is_kept_for_its_owner_alone_and_used_by_other_commands() {
     let forms = server.forms();
     assert!(
         forms[0].contains("client_id=stockade-cli")
-            && forms[0].contains("scope=admin+audit%3Aread+findings%3Aread+offline_access"),
+            && forms[0].contains("scope=admin+audit%3Aread+findings%3Aread+findings%3Awrite+offline_access"),
         "{forms:?}"
     );
     assert!(forms[1].contains("device_code=the-device-code"), "{forms:?}");
