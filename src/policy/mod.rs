@@ -29,6 +29,7 @@ mod reads;
 mod remembered;
 mod risk;
 mod routes;
+#[cfg(feature = "server")]
 mod rows;
 mod shape;
 mod snapshot;
@@ -51,6 +52,7 @@ pub use named::{Prepared, WireContext};
 pub use problem::{Files, Problem, Severity};
 pub use risk::{Known, Risk, Standings, place};
 pub use routes::{Route, RouteMatch};
+#[cfg(feature = "server")]
 pub use rows::{Rows, Said};
 pub use snapshot::Snapshot;
 pub use step_up::StepUp;

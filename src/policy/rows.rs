@@ -8,12 +8,10 @@ use std::sync::Arc;
 use cedar_policy::{Entities, Entity, PolicySet, RestrictedExpression};
 use serde_json::Value;
 
-#[cfg(feature = "server")]
 use super::decide::Given;
 use super::decide::Question;
 use super::entity::{Attributes, Principal, Resource, core_uid};
 use super::facts::{Facts, whole_seconds};
-#[cfg(feature = "server")]
 use super::reads::Reads;
 use super::snapshot::Snapshot;
 use crate::model::{Decision, DenyReason};
@@ -114,7 +112,6 @@ impl<'a> Rows<'a> {
 
     /// Something that holds of every row the caller may see, as far as it can be told from the policies: for an index to go
     /// by. [`Rows::allow`] decides.
-    #[cfg(feature = "server")]
     pub fn within(&self) -> Option<crate::model::filter::Filter<crate::model::filter::EventField>> {
         // A policy about one row is not among those about any.
         self.looks.as_ref()?;
@@ -122,7 +119,6 @@ impl<'a> Rows<'a> {
     }
 
     /// Whether a policy may hold of some row: one that does not look at rows is asked without any.
-    #[cfg(feature = "server")]
     fn may_hold(&self, policy: &cedar_policy::Policy) -> bool {
         let mut looks = BTreeSet::new();
         if !policy.to_json().is_ok_and(|json| looks_in(&json, &mut looks)) || !looks.is_empty() {
